@@ -1,0 +1,45 @@
+//! The traits through which the layers above and below see each other: what the master needs from
+//! the program around it, without knowing Python.
+
+use std::os::fd::BorrowedFd;
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::net::listener::Listener;
+use crate::scoreboard::{Bell, Slot};
+
+/// What a freshly forked worker is handed: its place in the pool.
+pub struct Seat<'a> {
+    /// Its slot in the scoreboard.
+    pub slot: &'a Slot,
+    /// Wakes the master.
+    pub bell: &'a Bell,
+    /// Reads end-of-file when the master is gone.
+    pub lifeline: BorrowedFd<'a>,
+    /// 1-based spawn counter, as gunicorn's `worker.age`.
+    pub age: u64,
+    /// Process id of the master at the time of the fork.
+    pub master: i32,
+    /// Listening sockets, shared by all workers.
+    pub listeners: &'a [Listener],
+    pub config: &'a Config,
+}
+
+/// What the master asks of the program it runs in. Implemented above it, where Python is known.
+pub trait Host {
+    /// Called in the master immediately before a fork.
+    fn before_fork(&mut self);
+    /// Called in the master immediately after a fork, whether it succeeded or not.
+    fn after_fork_parent(&mut self);
+    /// Called in the child immediately after a fork.
+    fn after_fork_child(&mut self);
+    /// Runs `wait`, which may block, without holding up threads of the interpreter.
+    fn unlocked(&mut self, wait: &mut dyn FnMut());
+    /// Reads the whole configuration again.
+    ///
+    /// # Errors
+    /// The sentence for the user; the configuration in force stays as it is.
+    fn read_config(&mut self) -> Result<Config, Error>;
+    /// The life of a worker, in the child, up to its exit status. Never returns to the master's code.
+    fn work(&mut self, seat: Seat<'_>) -> i32;
+}

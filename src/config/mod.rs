@@ -1,0 +1,1 @@
+//! Settings: the table, the layers they come from, and the references derived from it.

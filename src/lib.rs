@@ -1,0 +1,18 @@
+//! rgunicorn: a pre-fork WSGI server that takes gunicorn's place.
+//!
+//! The layers and the rule about imports between them are in `docs/design.md`; `tests/it/layers.rs`
+//! enforces them.
+
+// app is wired in by cli.
+pub mod cli;
+mod config;
+mod error;
+pub mod http;
+mod log;
+mod master;
+mod net;
+mod python;
+mod reactor;
+mod scoreboard;
+mod sys;
+mod worker;

@@ -1,0 +1,5 @@
+//! The `rgunicorn` command.
+
+fn main() {
+    std::process::exit(rgunicorn::cli::main());
+}

@@ -1,0 +1,1 @@
+//! The embedded interpreter and everything that knows Python.
