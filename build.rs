@@ -5,10 +5,11 @@ fn main() {
     let config = pyo3_build_config::get();
     let version = config.target_abi().version();
     println!("cargo:rustc-env=RGUNICORN_PYTHON_VERSION={}.{}", version.major, version.minor);
-    println!(
-        "cargo:rustc-env=RGUNICORN_PYTHON={}",
-        config.executable().unwrap_or_default()
-    );
+    // The interpreter behind a virtual environment, so that the packages of the environment that
+    // happened to be active during the build do not become the default of the binary.
+    let script = "import sys; print(getattr(sys, '_base_executable', None) or sys.executable)";
+    let python = config.run_python_script(script).unwrap_or_default();
+    println!("cargo:rustc-env=RGUNICORN_PYTHON={}", python.trim());
     if let Some(dir) = config.lib_dir() {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{dir}");
     }
