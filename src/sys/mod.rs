@@ -1,6 +1,8 @@
 //! Thin typed wrappers of system calls: the only place besides `python/ffi.rs` where `unsafe` is allowed.
 #![allow(unsafe_code)]
 
+pub mod env;
+pub mod listen;
 pub mod shm;
 #[cfg(test)]
 pub mod testing;
