@@ -3,6 +3,8 @@
 
 pub mod env;
 pub mod listen;
+pub mod proctitle;
 pub mod shm;
 #[cfg(test)]
 pub mod testing;
+pub mod time;
