@@ -1,1 +1,5 @@
 //! Addresses, listening sockets, connections.
+
+pub mod address;
+pub mod inherit;
+pub mod listener;

@@ -1,0 +1,159 @@
+//! The title that `ps` shows.
+//!
+//! The kernel serves `/proc/PID/cmdline` from the memory where it put the arguments at `exec`,
+//! directly followed by the environment (`proc_pid_cmdline(5)`, Linux `fs/proc/base.c`,
+//! `get_mm_cmdline`). If the last byte of the argument area is not NUL, it reads on into the
+//! environment up to the first NUL. So a title is written over the arguments, and over the
+//! environment if it is longer, once the environment's strings have moved to the heap.
+
+use std::ffi::CStr;
+use std::fs;
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
+/// Where the kernel put the arguments and the environment.
+#[derive(Clone, Copy, Debug)]
+struct Area {
+    start: usize,
+    /// End of the arguments.
+    arguments: usize,
+    /// End of the environment if it follows the arguments, else of the arguments.
+    end: usize,
+}
+
+static AREA: Mutex<Option<Area>> = Mutex::new(None);
+
+/// Makes room for a title. To be called at the start of the program, after `std::env::args` has been
+/// read for the last time and before any thread is started: it moves the environment.
+///
+/// # Errors
+/// `/proc` is not there or has an unknown form, or the process has threads already. Titles are then
+/// not shown; nothing else changes.
+pub fn init() -> io::Result<()> {
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    let area = locate(&stat).map_err(io::Error::other)?;
+    move_environment(&area);
+    *AREA.lock().unwrap_or_else(PoisonError::into_inner) = Some(area);
+    Ok(())
+}
+
+/// Makes `title` what `ps` and `/proc/PID/cmdline` show, as far as there is room. Does nothing
+/// before `init`.
+pub fn set(title: &str) {
+    let held = AREA.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(area) = *held else { return };
+    // The last byte stays NUL, so that whoever reads here as a C string comes to an end.
+    let room = area.end - area.start - 1;
+    let shown = title.bytes().take_while(|byte| *byte != 0).take(room);
+    let mut bytes: Vec<u8> = shown.collect();
+    bytes.resize(room + 1, 0);
+    // SAFETY: `init` learnt from the kernel that the area is this process's own initial stack,
+    // which is writable and never unmapped; nothing of Rust lives there; the lock keeps writers
+    // apart, and it is not the source of the copy.
+    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), area.start as *mut u8, bytes.len()) }
+}
+
+/// Reads the fields of `proc_pid_stat(5)`: 20 `num_threads`, 48 to 51 `arg_start`, `arg_end`,
+/// `env_start`, `env_end`.
+fn locate(text: &str) -> Result<Area, &'static str> {
+    const UNKNOWN: &str = "/proc/self/stat does not tell the place of the arguments";
+    // Field 2, the name in parentheses, may hold anything; the third follows the last parenthesis.
+    let (_, rest) = text.rsplit_once(')').ok_or(UNKNOWN)?;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    let field = |number: usize| match fields.get(number - 3).map(|field| field.parse::<usize>()) {
+        Some(Ok(value)) => Ok(value),
+        _ => Err(UNKNOWN),
+    };
+    if field(20)? != 1 {
+        return Err("the process has threads already");
+    }
+    let (start, arguments) = (field(48)?, field(49)?);
+    let (env_start, env_end) = (field(50)?, field(51)?);
+    if start == 0 || arguments <= start {
+        return Err(UNKNOWN);
+    }
+    let end = if env_start == arguments && env_end > env_start { env_end } else { arguments };
+    Ok(Area { start, arguments, end })
+}
+
+/// Gives every environment string that lies in the area a copy on the heap, where `getenv` of Rust,
+/// C and Python finds it through the same table.
+fn move_environment(area: &Area) {
+    unsafe extern "C" {
+        static mut environ: *mut *mut libc::c_char;
+    }
+    // SAFETY: there is one thread (`locate` checked), so nobody uses the environment meanwhile. The
+    // table ends with a null pointer and its strings with NUL (POSIX `environ`). The copies are
+    // never freed: `getenv` may have handed them out.
+    unsafe {
+        let mut entry = environ;
+        while !entry.is_null() && !(*entry).is_null() {
+            if (area.arguments..area.end).contains(&(*entry as usize)) {
+                let copy = CStr::from_ptr(*entry).to_owned();
+                *entry = copy.into_raw();
+            }
+            entry = entry.add(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{init, locate, set};
+    use crate::sys::testing::alone;
+
+    fn shown() -> String {
+        let bytes = fs::read("/proc/self/cmdline").expect("read");
+        String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned()
+    }
+
+    fn assert_shown(title: &str) {
+        set(title);
+        assert_eq!(shown(), title);
+    }
+
+    #[test]
+    fn the_title_is_shown_and_the_environment_survives() {
+        alone("sys::proctitle::tests::the_title_is_shown_and_the_environment_survives", || {
+            let before: Vec<_> = std::env::vars_os().collect();
+            let own = shown();
+            set("too early");
+            assert_eq!(shown(), own, "a title before init");
+            init().expect("init");
+            assert_eq!(shown(), own, "init alone");
+            assert_shown("gunicorn: master [app:app]");
+            // Longer than the arguments: runs over into the old environment.
+            assert_shown(&format!("gunicorn: worker [{}]", "x".repeat(own.len())));
+            assert_shown("short");
+            set("nul\0is the end");
+            assert_eq!(shown(), "nul");
+            set(&"y".repeat(1 << 20));
+            assert!(shown().len() > own.len() && shown().trim_matches('y').is_empty());
+            assert!(!before.is_empty());
+            assert_eq!(std::env::vars_os().collect::<Vec<_>>(), before);
+            crate::sys::env::set("RGUNICORN_TITLE", "1");
+            assert_eq!(std::env::var("RGUNICORN_TITLE").as_deref(), Ok("1"));
+            // What is left of the arguments can still be read.
+            assert!(std::env::args_os().count() > 0);
+        });
+    }
+
+    #[test]
+    fn a_process_with_threads_or_an_unknown_form_is_left_alone() {
+        let fields = |threads: u32| {
+            let mut fields = vec!["0".to_owned(); 50];
+            fields[17] = threads.to_string();
+            for (index, value) in [(45, "100"), (46, "200"), (47, "200"), (48, "300")] {
+                fields[index] = value.to_owned();
+            }
+            format!("1 (a) b) {}", fields.join(" "))
+        };
+        let area = locate(&fields(1)).expect("area");
+        assert_eq!((area.start, area.arguments, area.end), (100, 200, 300));
+        assert!(locate(&fields(2)).expect_err("threads").contains("threads"));
+        assert!(locate("1 (x) S 1").is_err());
+        assert!(locate("").is_err());
+    }
+}
