@@ -94,7 +94,7 @@ pub fn command() -> Command {
     let described = TABLE.iter().filter(|setting| !setting.flags.is_empty()).map(|setting| {
         let arg = argument(setting.name, setting.flags, setting.shape);
         let arg = if setting.metavar.is_empty() { arg } else { arg.value_name(setting.metavar) };
-        let first = setting.doc.first().copied().unwrap_or_default().trim();
+        let first = setting.doc.first().copied().unwrap_or_default().trim().replace('`', "");
         let help = format!("{first} [{}]", setting.default_text());
         arg.help(help).help_heading(setting.section.title())
     });
@@ -209,7 +209,7 @@ fn integer(text: &str, flags: &str) -> Result<Value, Error> {
     match number::int(text, Base::Ten) {
         Ok(number) => Ok(Value::Int(number)),
         Err(NotInt::Range) => {
-            let text = number::strip(text).to_owned();
+            let text = text.trim().to_owned();
             Ok(Value::Other { type_name: "int".into(), text })
         }
         Err(NotInt::Form) => {

@@ -231,15 +231,15 @@ mod tests {
         let web = ("WEB_CONCURRENCY", "2");
         let args = ("GUNICORN_CMD_ARGS", "-w 4 other:app");
         let file = || conf(&[("workers", 3.into())]);
-        let cases: [(&str, &[(&str, &str)], u32, Origin); 5] = [
-            ("app:app", &[], 1, Origin::Default),
-            ("app:app", &[web], 2, Origin::Environment("WEB_CONCURRENCY")),
-            ("app:app -c c.py", &[web], 3, Origin::File("c.py".into())),
-            ("app:app -c c.py", &[web, args], 4, Origin::CmdArgs),
-            ("app:app -c c.py -w 5", &[web, args], 5, Origin::CommandLine),
+        let cases = [
+            ("app:app", vec![], 1, Origin::Default),
+            ("app:app", vec![web], 2, Origin::Environment("WEB_CONCURRENCY")),
+            ("app:app -c c.py", vec![web], 3, Origin::File("c.py".into())),
+            ("app:app -c c.py", vec![web, args], 4, Origin::CmdArgs),
+            ("app:app -c c.py -w 5", vec![web, args], 5, Origin::CommandLine),
         ];
         for (line, vars, workers, origin) in cases {
-            let config = load(line, vars, file()).unwrap();
+            let config = load(line, &vars, file()).unwrap();
             assert_eq!((config.workers, config.origin("workers")), (workers, &origin), "{line}");
             assert_eq!(config.application(), Some("app:app"));
             assert_eq!(config.title(), "app:app");

@@ -86,7 +86,7 @@ fn pair(key: &Value, value: &Value) -> String {
 }
 
 /// Text in quotes, escaped as Python's `repr()` does it: single quotes unless only those occur in
-/// the text; control and separator characters as escapes.
+/// the text; control, separator and invisible format characters as escapes.
 pub fn quoted(text: &str) -> String {
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     let mut out = String::with_capacity(text.len() + 2);
@@ -101,12 +101,19 @@ pub fn quoted(text: &str) -> String {
                 out.push('\\');
                 out.push(c);
             }
-            c if c != ' ' && (c.is_control() || c.is_whitespace()) => escape(&mut out, c),
+            ' ' => out.push(' '),
+            c if c.is_control() || c.is_whitespace() || is_format(c) => escape(&mut out, c),
             c => out.push(c),
         }
     }
     out.push(quote);
     out
+}
+
+/// The format characters of Unicode that do occur: soft hyphen, joiners, direction marks, BOM.
+fn is_format(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{2064}' | '\u{feff}')
 }
 
 fn escape(out: &mut String, c: char) {

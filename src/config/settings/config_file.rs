@@ -8,7 +8,7 @@ use crate::config::value::Value;
 
 macro_rules! config_file {
     ($($chain:tt)*) => { settings! { $($chain)* ConfigFile {
-        /// The conf file: PATH, file:PATH or python:MODULE.
+        /// The conf file: `PATH`, `file:PATH` or `python:MODULE`.
         ///
         /// It is executed as Python code; every module-level name that is a setting's name sets it.
         /// Without the flag, `gunicorn.conf.py` in the start directory is taken if it exists. Only

@@ -10,7 +10,7 @@ macro_rules! process_naming {
             reload: Live,
         }
 
-        /// The name used when proc_name is not set.
+        /// The name used when `proc_name` is not set.
         ///
         /// The application as the command line names it, unless a conf file says otherwise.
         default_proc_name: String = Name {

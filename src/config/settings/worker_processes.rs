@@ -56,7 +56,7 @@ macro_rules! worker_processes {
             reload: Workers,
         }
 
-        /// The most requests added at random to max_requests.
+        /// The most requests added at random to `max_requests`.
         ///
         /// Each worker draws its own number from 0 up to this, so that they are not all replaced at
         /// once.
