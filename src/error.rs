@@ -21,12 +21,16 @@ pub enum Exit {
 #[derive(Debug)]
 pub struct Error {
     exit: Exit,
+    /// The exit status where it is none of [`Exit`]'s: a conf file may call `sys.exit` with any.
+    status: i32,
+    /// The message is all that stderr shall get, without the `Error: ` in front.
+    complete: bool,
     message: String,
 }
 
 impl Error {
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into() }
+        Self { exit, status: exit as i32, complete: false, message: message.into() }
     }
 
     /// A start-up or configuration error (exit status 1).
@@ -36,11 +40,27 @@ impl Error {
 
     /// A command-line error (exit status 2); the message is complete, usage line included.
     pub fn usage(message: impl Into<String>) -> Self {
-        Self::new(Exit::Usage, message)
+        Self { complete: true, ..Self::new(Exit::Usage, message) }
+    }
+
+    /// An error whose message is already everything the user shall see, and the exit status that
+    /// goes with it, which may be any (0 too: a conf file that calls `sys.exit(0)`).
+    pub fn complete(status: i32, message: impl Into<String>) -> Self {
+        Self { status, complete: true, ..Self::new(Exit::Config, message) }
     }
 
     pub fn exit(&self) -> Exit {
         self.exit
+    }
+
+    /// The exit status the program ends with.
+    pub fn status(&self) -> i32 {
+        self.status
+    }
+
+    /// The exact text for stderr when the program ends because of this error, in gunicorn's form.
+    pub fn report(&self) -> String {
+        if self.complete { self.message.clone() } else { format!("\nError: {}\n", self.message) }
     }
 }
 
@@ -51,3 +71,17 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_as_gunicorn_does() {
+        assert_eq!(Error::config("no").report(), "\nError: no\n");
+        assert_eq!(Error::usage("usage: x\n").report(), "usage: x\n");
+        assert_eq!(Error::usage("usage: x\n").status(), 2);
+        let left = Error::complete(7, "");
+        assert_eq!((left.report().as_str(), left.status()), ("", 7));
+    }
+}

@@ -1,1 +1,181 @@
 //! Settings: the table, the layers they come from, and the references derived from it.
+
+pub mod cli;
+mod kinds;
+pub mod layers;
+mod network;
+pub mod number;
+pub mod origin;
+pub mod reference;
+pub mod setting;
+pub mod settings;
+mod shell;
+pub mod value;
+
+use std::path::{Path, PathBuf};
+
+pub use layers::{ConfFile, Early, Loaded, early};
+pub use origin::Origin;
+pub use settings::{Config, HeaderMap};
+
+use crate::error::Error;
+use setting::Scope;
+
+/// How the program looks up an environment variable.
+pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+impl Config {
+    /// The application to load: that of the command line, else `wsgi_app`. [`Config::load`] makes
+    /// sure that there is one.
+    pub fn application(&self) -> Option<&str> {
+        self.app.as_deref().or(self.wsgi_app.as_deref())
+    }
+
+    /// The name for process titles.
+    pub fn title(&self) -> &str {
+        match self.proc_name.as_deref() {
+            None | Some("") => &self.default_proc_name,
+            Some(name) => name,
+        }
+    }
+
+    /// The variables of `raw_env`, in order.
+    ///
+    /// # Errors
+    /// An entry without `=`.
+    pub fn env(&self) -> Result<Vec<(String, String)>, Error> {
+        self.raw_env
+            .iter()
+            .map(|entry| match entry.split_once('=') {
+                Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+                None => Err(Error::config(format!("environment setting '{entry}' invalid"))),
+            })
+            .collect()
+    }
+
+    /// Where the value of a setting comes from.
+    pub fn origin(&self, name: &str) -> &Origin {
+        self.origins.get(name).unwrap_or(&Origin::Default)
+    }
+
+    /// All settings by name, with their values as gunicorn prints them.
+    pub fn rows(&self) -> Vec<(&'static str, String)> {
+        let mut rows: Vec<_> = settings::TABLE
+            .iter()
+            .map(|setting| (setting.name, (setting.get)(self).text()))
+            .collect();
+        rows.sort_unstable();
+        rows
+    }
+}
+
+impl Default for Config {
+    /// The defaults, seen from the root directory.
+    fn default() -> Self {
+        let scope = Scope { start: Path::new("/"), conf_file: false };
+        Self::defaults(&scope).expect("the table's defaults pass their own validators")
+    }
+}
+
+/// Whether a module-level name of a conf file is a setting: one of ours, or one of gunicorn's that
+/// has to be refused.
+pub fn is_setting(name: &str) -> bool {
+    settings::find(name).is_some() || settings::missing::find(name).is_some()
+}
+
+/// The directory the program was started in: `PWD` if that names the working directory (it keeps
+/// symbolic links, as a shell shows them), else what the system says.
+///
+/// # Errors
+/// When the working directory no longer exists.
+pub fn start_directory(env: Env<'_>) -> Result<PathBuf, Error> {
+    let actual = std::env::current_dir().map_err(|error| {
+        Error::config(format!("the current directory cannot be determined: {error}"))
+    })?;
+    let named = env("PWD").map(PathBuf::from).filter(|path| path.is_absolute());
+    Ok(named.filter(|path| is_same_file(path, &actual)).unwrap_or(actual))
+}
+
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    match (a.metadata(), b.metadata()) {
+        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::settings::TABLE;
+    use super::settings::missing::MISSING;
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_row_is_complete_and_unique() {
+        let mut names = HashSet::new();
+        let mut flags = HashSet::new();
+        for setting in TABLE {
+            assert!(names.insert(setting.name), "{} twice", setting.name);
+            let first = setting.doc.first().copied().unwrap_or_default().trim();
+            assert!(first.ends_with('.') && first.len() > 20, "{}: {first:?}", setting.name);
+            assert!(first.len() <= 95, "{}: first line too long for --help", setting.name);
+            let on_command_line = setting.shape != setting::Shape::None;
+            let switch = matches!(setting.shape, setting::Shape::Switch(_));
+            assert!(!switch || setting.metavar.is_empty(), "{}", setting.name);
+            assert!(on_command_line || setting.flags.is_empty(), "{}", setting.name);
+            let valued = !switch && !setting.flags.is_empty();
+            assert_eq!(valued, !setting.metavar.is_empty(), "{}", setting.name);
+            for flag in setting.flags {
+                assert!(flags.insert(*flag), "{flag} twice");
+            }
+        }
+        for missing in MISSING {
+            assert!(names.insert(missing.name), "{} twice", missing.name);
+            for flag in missing.flags {
+                assert!(flags.insert(*flag), "{flag} twice");
+            }
+        }
+        // gunicorn 27 has 120 settings; --venv is ours.
+        assert_eq!(names.len(), 121);
+    }
+
+    #[test]
+    fn title_is_proc_name_or_its_default() {
+        let mut config = Config { default_proc_name: "app:app".into(), ..Config::default() };
+        assert_eq!(config.title(), "app:app");
+        config.proc_name = Some(String::new());
+        assert_eq!(config.title(), "app:app");
+        config.proc_name = Some("shop".into());
+        assert_eq!(config.title(), "shop");
+    }
+
+    #[test]
+    fn env_splits_at_the_first_equals_sign() {
+        let raw_env = vec!["A=1".to_owned(), "B=x=y".into(), "C=".into()];
+        let config = Config { raw_env, ..Config::default() };
+        let pairs = [("A", "1"), ("B", "x=y"), ("C", "")];
+        assert_eq!(
+            config.env().unwrap(),
+            pairs.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        );
+        let config = Config { raw_env: vec!["FOO".into()], ..Config::default() };
+        let error = config.env().unwrap_err();
+        assert_eq!(error.report(), "\nError: environment setting 'FOO' invalid\n");
+        assert_eq!(error.status(), 1);
+    }
+
+    #[test]
+    fn start_directory_keeps_pwd_only_if_it_is_the_same_directory() {
+        let actual = std::env::current_dir().unwrap();
+        let root = tempfile::tempdir().unwrap();
+        let link = root.path().join("link");
+        std::os::unix::fs::symlink(&actual, &link).unwrap();
+        let named = link.to_string_lossy().into_owned();
+        assert_eq!(start_directory(&|_| Some(named.clone())).unwrap(), link);
+        for other in ["/", "/nowhere", "", "."] {
+            assert_eq!(start_directory(&|_| Some(other.into())).unwrap(), actual);
+        }
+        assert_eq!(start_directory(&|_| None).unwrap(), actual);
+    }
+}

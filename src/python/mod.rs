@@ -1,1 +1,3 @@
 //! The embedded interpreter and everything that knows Python.
+
+pub mod conf;

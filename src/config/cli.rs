@@ -1,0 +1,427 @@
+//! The command line: a clap command made of the table, which behaves as argparse does.
+
+use std::ffi::{OsStr, OsString};
+
+use clap::builder::OsStringValueParser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use super::number::{self, Base, NotInt};
+use super::setting::Shape;
+use super::settings::TABLE;
+use super::settings::missing::MISSING;
+use super::value::{Value, quoted};
+use crate::error::Error;
+
+const USAGE: &str = "rgunicorn [OPTIONS] [APP_MODULE]";
+
+/// What the words of a command line ask for.
+#[derive(Debug)]
+pub enum Parsed {
+    /// To print this on standard output and exit.
+    Exit(String),
+    Flags(Flags),
+}
+
+/// The settings given on a command line, in the table's order, each once.
+#[derive(Debug, Default)]
+pub struct Flags {
+    /// The first positional argument; further ones are ignored.
+    pub app: Option<String>,
+    pub values: Vec<(&'static str, Value)>,
+}
+
+impl Flags {
+    /// The text given for a setting, unless that is empty.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.values.iter().find_map(|(other, value)| match value {
+            Value::Str(text) if *other == name && !text.is_empty() => Some(text.as_str()),
+            _ => None,
+        })
+    }
+}
+
+/// Parses a command line, without the program's name.
+///
+/// # Errors
+/// In argparse's form: the usage line and `rgunicorn: error: ...`, exit status 2.
+pub fn parse(args: &[OsString]) -> Result<Parsed, Error> {
+    match command().try_get_matches_from(attach_values(args)) {
+        Ok(matches) => flags(&matches).map(Parsed::Flags),
+        Err(error) => match error.kind() {
+            ErrorKind::DisplayHelp => Ok(Parsed::Exit(command().render_help().to_string())),
+            ErrorKind::DisplayVersion => {
+                Ok(Parsed::Exit(format!("rgunicorn (version {})\n", env!("CARGO_PKG_VERSION"))))
+            }
+            _ => Err(usage(&describe(&error))),
+        },
+    }
+}
+
+/// How one option looks on the command line: a row of the table, or of what is missing.
+struct Flagged {
+    name: &'static str,
+    flags: &'static [&'static str],
+    shape: Shape,
+}
+
+fn options() -> impl Iterator<Item = Flagged> {
+    let table = TABLE.iter().map(|s| Flagged { name: s.name, flags: s.flags, shape: s.shape });
+    let missing = MISSING.iter().map(|m| Flagged { name: m.name, flags: m.flags, shape: m.shape });
+    table.chain(missing).filter(|option| !option.flags.is_empty())
+}
+
+fn long_flags() -> impl Iterator<Item = &'static str> {
+    let long = options().flat_map(|option| option.flags).copied();
+    long.filter(|flag| flag.starts_with("--")).chain(["--help", "--version"])
+}
+
+/// The clap command: the table's settings under their sections, gunicorn's others hidden.
+pub fn command() -> Command {
+    let app = Arg::new("APP_MODULE")
+        .num_args(0..)
+        .action(ArgAction::Append)
+        .value_parser(OsStringValueParser::new())
+        .help("The application: MODULE[:CALLABLE], where CALLABLE may be called: create_app('x')");
+    let general = [
+        Arg::new("help").short('h').long("help").action(ArgAction::Help).help("Print this help."),
+        Arg::new("version")
+            .short('v')
+            .long("version")
+            .action(ArgAction::Version)
+            .help("Print the version."),
+    ];
+    let described = TABLE.iter().filter(|setting| !setting.flags.is_empty()).map(|setting| {
+        let arg = argument(setting.name, setting.flags, setting.shape);
+        let arg = if setting.metavar.is_empty() { arg } else { arg.value_name(setting.metavar) };
+        let first = setting.doc.first().copied().unwrap_or_default().trim().replace('`', "");
+        let help = format!("{first} [{}]", setting.default_text());
+        arg.help(help).help_heading(setting.section.title())
+    });
+    let hidden = MISSING
+        .iter()
+        .filter(|missing| !missing.flags.is_empty())
+        .map(|missing| argument(missing.name, missing.flags, missing.shape).hide(true));
+    Command::new("rgunicorn")
+        .no_binary_name(true)
+        .override_usage(USAGE)
+        .help_template("usage: {usage}\n\n{all-args}\n")
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .version(env!("CARGO_PKG_VERSION"))
+        .infer_long_args(true)
+        .arg(app)
+        .args(general)
+        .args(described)
+        .args(hidden)
+}
+
+fn argument(name: &'static str, flags: &'static [&'static str], shape: Shape) -> Arg {
+    let mut arg = Arg::new(name);
+    for flag in flags {
+        arg = match (flag.strip_prefix("--"), flag.chars().nth(1)) {
+            (Some(long), _) if arg.get_long().is_none() => arg.long(long),
+            (Some(long), _) => arg.visible_alias(long),
+            (None, Some(short)) => arg.short(short),
+            (None, None) => arg,
+        };
+    }
+    match shape {
+        // The last of several wins, as in argparse.
+        Shape::None | Shape::Switch(_) => arg.action(ArgAction::SetTrue).overrides_with(name),
+        Shape::Many => value(arg).action(ArgAction::Append).num_args(1),
+        Shape::Optional => value(arg).overrides_with(name).num_args(0..=1),
+        Shape::One | Shape::Int => value(arg).overrides_with(name).num_args(1),
+    }
+}
+
+fn value(arg: Arg) -> Arg {
+    arg.action(ArgAction::Set).value_parser(OsStringValueParser::new()).allow_negative_numbers(true)
+}
+
+/// Makes `--flag=value` of `--flag value` where the value begins with `-` and contains a blank:
+/// argparse takes that for a value (`--access-logformat '- %(r)s'`), clap for an unknown flag.
+fn attach_values(args: &[OsString]) -> Vec<OsString> {
+    let mut out: Vec<OsString> = Vec::with_capacity(args.len());
+    for arg in args {
+        let value = arg.to_str().is_some_and(|text| {
+            let name = text.split('=').next().unwrap_or_default();
+            text.starts_with('-') && text.contains(' ') && valued_flag(OsStr::new(name)).is_none()
+        });
+        match out.pop() {
+            Some(previous) if value => match valued_flag(&previous) {
+                Some(flag) => out.push(OsString::from_iter([OsStr::new(flag), "=".as_ref(), arg])),
+                None => out.extend([previous, arg.clone()]),
+            },
+            Some(previous) => out.extend([previous, arg.clone()]),
+            None => out.push(arg.clone()),
+        }
+    }
+    out
+}
+
+/// The flag, written out, that a word alone is, if that flag takes a value.
+fn valued_flag(word: &OsStr) -> Option<&'static str> {
+    let word = word.to_str().filter(|word| word.len() > 1 && word.starts_with('-'))?;
+    let takes_value =
+        |option: &Flagged| matches!(option.shape, Shape::One | Shape::Int | Shape::Many);
+    let exact = options().filter(takes_value).flat_map(|option| option.flags).find(|f| **f == word);
+    if exact.is_some() || !word.starts_with("--") {
+        return exact.copied();
+    }
+    let mut matching = long_flags().filter(|flag| flag.starts_with(word));
+    let only = matching.next().filter(|_| matching.next().is_none())?;
+    options().filter(takes_value).flat_map(|option| option.flags).copied().find(|f| *f == only)
+}
+
+fn flags(matches: &ArgMatches) -> Result<Flags, Error> {
+    let app = matches.get_raw("APP_MODULE").and_then(|mut words| words.next());
+    let app = app.map(|word| utf8(word, "APP_MODULE")).transpose()?;
+    let mut values = Vec::new();
+    for option in options() {
+        if matches.value_source(option.name) != Some(clap::parser::ValueSource::CommandLine) {
+            continue;
+        }
+        let name = option.flags.join("/");
+        let mut texts = Vec::new();
+        if !matches!(option.shape, Shape::None | Shape::Switch(_)) {
+            for word in matches.get_raw(option.name).into_iter().flatten() {
+                texts.push(utf8(word, &name)?);
+            }
+        }
+        let value = match (option.shape, texts.pop()) {
+            (Shape::Switch(on), _) => Value::Bool(on),
+            (Shape::Int, Some(text)) => integer(&text, &name)?,
+            (Shape::Many, Some(last)) => {
+                texts.push(last);
+                Value::List(texts.into_iter().map(Value::Str).collect())
+            }
+            (_, Some(text)) => Value::Str(text),
+            (_, None) => Value::None,
+        };
+        values.push((option.name, value));
+    }
+    Ok(Flags { app, values })
+}
+
+/// argparse's `int`; what does not fit 64 bits is left to the validator.
+fn integer(text: &str, flags: &str) -> Result<Value, Error> {
+    match number::int(text, Base::Ten) {
+        Ok(number) => Ok(Value::Int(number)),
+        Err(NotInt::Range) => {
+            let text = text.trim().to_owned();
+            Ok(Value::Other { type_name: "int".into(), text })
+        }
+        Err(NotInt::Form) => {
+            Err(usage(&format!("argument {flags}: invalid int value: {}", quoted(text))))
+        }
+    }
+}
+
+fn utf8(word: &OsStr, flags: &str) -> Result<String, Error> {
+    word.to_str().map(str::to_owned).ok_or_else(|| {
+        let shown = quoted(&word.to_string_lossy());
+        usage(&format!("argument {flags}: {shown} is not valid UTF-8"))
+    })
+}
+
+fn usage(message: &str) -> Error {
+    Error::usage(format!("usage: {USAGE}\nrgunicorn: error: {message}\n"))
+}
+
+/// clap's error in argparse's words.
+fn describe(error: &clap::Error) -> String {
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        Some(ContextValue::Strings(texts)) => texts.join(", "),
+        _ => String::new(),
+    };
+    let arg = context(ContextKind::InvalidArg);
+    let given = context(ContextKind::InvalidValue);
+    // clap names an option by one flag and its placeholder: `--bind <ADDRESS>`.
+    let flag = arg.split_whitespace().next().unwrap_or_default();
+    let flags = options()
+        .find(|option| option.flags.contains(&flag))
+        .map_or_else(|| flag.to_owned(), |option| option.flags.join("/"));
+    match error.kind() {
+        ErrorKind::UnknownArgument => unknown(&arg, &context(ContextKind::SuggestedArg)),
+        ErrorKind::InvalidValue | ErrorKind::WrongNumberOfValues | ErrorKind::TooFewValues => {
+            format!("argument {flags}: expected one argument")
+        }
+        ErrorKind::TooManyValues => {
+            format!("argument {flags}: ignored explicit argument {}", quoted(&given))
+        }
+        _ => error.kind().to_string(),
+    }
+}
+
+fn unknown(arg: &str, suggestion: &str) -> String {
+    let name = arg.split('=').next().unwrap_or(arg);
+    let matching: Vec<&str> = long_flags().filter(|flag| flag.starts_with(name)).collect();
+    if name.len() > 2 && matching.len() > 1 {
+        return format!("ambiguous option: {arg} could match {}", matching.join(", "));
+    }
+    if suggestion.is_empty() {
+        format!("unrecognized arguments: {arg} (rgunicorn --help lists all options)")
+    } else {
+        format!("unrecognized arguments: {arg} (did you mean {suggestion}?)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn words(words: &[&str]) -> Vec<OsString> {
+        words.iter().map(OsString::from).collect()
+    }
+
+    fn given(args: &[&str]) -> Flags {
+        match parse(&words(args)) {
+            Ok(Parsed::Flags(flags)) => flags,
+            other => panic!("{args:?}: {other:?}"),
+        }
+    }
+
+    fn refused(args: &[&str]) -> String {
+        let error = parse(&words(args)).unwrap_err();
+        assert_eq!(error.status(), 2);
+        let prefix = "usage: rgunicorn [OPTIONS] [APP_MODULE]\nrgunicorn: error: ";
+        let report = error.report();
+        report.strip_prefix(prefix).expect("argparse's form").trim_end().to_owned()
+    }
+
+    fn exit(args: &[&str]) -> String {
+        match parse(&words(args)) {
+            Ok(Parsed::Exit(text)) => text,
+            other => panic!("{args:?}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn clap_finds_the_command_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn options_and_positionals_interleave() {
+        for args in [
+            &["-w", "4", "app:app", "-b", ":80", "extra", "--preload"][..],
+            &["app:app", "extra", "-w4", "--bind=:80", "--preload"],
+            &["--preload", "-w=4", "-b:80", "--", "app:app", "-w"],
+        ] {
+            let flags = given(args);
+            assert_eq!(flags.app.as_deref(), Some("app:app"), "{args:?}");
+            let expected: Vec<(&str, Value)> =
+                vec![("bind", [":80"].into()), ("workers", 4.into()), ("preload_app", true.into())];
+            assert_eq!(flags.values, expected, "{args:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_of_single_options_wins_and_lists_collect() {
+        let flags = given(&["-w1", "--workers", "2", "-e", "A=1", "--env", "B=2", "-w", "3"]);
+        let env: Value = ["A=1", "B=2"].into();
+        assert_eq!(flags.values, [("workers", 3.into()), ("raw_env", env)]);
+        let flags = given(&["--preload", "--preload", "--no-sendfile"]);
+        assert_eq!(flags.values, [("preload_app", true.into()), ("sendfile", false.into())]);
+    }
+
+    #[test]
+    fn unique_prefixes_are_enough_and_ambiguous_ones_are_named() {
+        assert_eq!(given(&["--max-requests-j", "2"]).values, [("max_requests_jitter", 2.into())]);
+        assert_eq!(given(&["--log-fi", "x"]).values, [("errorlog", "x".into())]);
+        assert_eq!(
+            refused(&["--work", "3", "app:app"]),
+            "ambiguous option: --work could match --workers, --worker-class, \
+             --worker-connections, --worker-tmp-dir"
+        );
+    }
+
+    #[test]
+    fn values_may_look_like_flags_where_argparse_lets_them() {
+        assert_eq!(given(&["-w", "-1"]).values, [("workers", (-1).into())]);
+        assert_eq!(given(&["--access-logfile", "-"]).values, [("accesslog", "-".into())]);
+        for args in [
+            &["--access-logformat", "-%(h)s x", "app:app"][..],
+            &["--access-logfo", "-%(h)s x", "app:app"],
+            &["--access-logformat=-%(h)s x", "app:app"],
+        ] {
+            let flags = given(args);
+            assert_eq!(flags.values, [("access_log_format", "-%(h)s x".into())], "{args:?}");
+            assert_eq!(flags.app.as_deref(), Some("app:app"));
+        }
+        assert_eq!(given(&["--env=A=b c"]).values, [("raw_env", ["A=b c"].into())]);
+        assert_eq!(refused(&["-n", "--env=A=b c"]), "argument -n/--name: expected one argument");
+    }
+
+    #[test]
+    fn errors_are_argparses() {
+        let cases: &[(&[&str], &str)] = &[
+            (&["-w", "x"], "argument -w/--workers: invalid int value: 'x'"),
+            (&["-wx"], "argument -w/--workers: invalid int value: 'x'"),
+            (&["--workers=0x10"], "argument -w/--workers: invalid int value: '0x10'"),
+            (&["--backlog", ""], "argument --backlog: invalid int value: ''"),
+            (&["-w"], "argument -w/--workers: expected one argument"),
+            (&["-e"], "argument -e/--env: expected one argument"),
+            (&["-b", "--workers", "3"], "argument -b/--bind: expected one argument"),
+            (&["--preload=true"], "argument --preload: ignored explicit argument 'true'"),
+            (&["--log-file"], "argument --error-logfile/--log-file: expected one argument"),
+            (&["--umask"], "argument -m/--umask: expected one argument"),
+        ];
+        for (args, message) in cases {
+            assert_eq!(refused(args), *message, "{args:?}");
+        }
+    }
+
+    #[test]
+    fn unknown_flags_get_a_suggestion() {
+        assert_eq!(
+            refused(&["--wrokers", "3"]),
+            "unrecognized arguments: --wrokers (did you mean --workers?)"
+        );
+        assert_eq!(
+            refused(&["--zzz"]),
+            "unrecognized arguments: --zzz (rgunicorn --help lists all options)"
+        );
+        assert!(refused(&["-Z"]).starts_with("unrecognized arguments: -Z"));
+    }
+
+    #[test]
+    fn help_and_version() {
+        assert_eq!(exit(&["-v"]), concat!("rgunicorn (version ", env!("CARGO_PKG_VERSION"), ")\n"));
+        assert_eq!(exit(&["--vers", "app:app"]), exit(&["-v"]));
+        let help = exit(&["-w", "2", "--help"]);
+        assert!(help.starts_with("usage: rgunicorn [OPTIONS] [APP_MODULE]\n\n"), "{help}");
+        for part in [
+            "\nServer Socket:\n",
+            "-w, --workers <INT>",
+            "[['127.0.0.1:8000']]",
+            "--error-logfile <FILE>",
+            "--venv <DIR>",
+        ] {
+            assert!(help.contains(part), "{part} not in\n{help}");
+        }
+        assert!(!help.contains("--reload"), "what is not there is not offered");
+    }
+
+    #[test]
+    fn a_word_that_is_not_utf8_is_refused() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let word = OsString::from_vec(vec![b'/', 0xff]);
+        let error = parse(&["-p".into(), word]).unwrap_err();
+        assert!(error.report().contains("argument -p/--pid: '/\u{fffd}' is not valid UTF-8"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_words_are_survived(args in proptest::collection::vec("(-|--)?[a-z=' -]{0,9}", 0..6)) {
+            let args: Vec<OsString> = args.into_iter().map(OsString::from).collect();
+            if let Err(error) = parse(&args) {
+                prop_assert_eq!(error.status(), 2);
+                prop_assert!(error.report().starts_with("usage: "));
+            }
+        }
+    }
+}

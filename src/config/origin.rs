@@ -1,0 +1,30 @@
+//! Where a value comes from.
+
+/// The layer a value comes from, weakest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The setting's own default.
+    Default,
+    /// A default changed by this environment variable.
+    Environment(&'static str),
+    /// The conf file, as it was named.
+    File(String),
+    /// `GUNICORN_CMD_ARGS`.
+    CmdArgs,
+    /// The command line.
+    CommandLine,
+}
+
+impl Origin {
+    /// Words for an error message: which setting, and where it was set.
+    pub fn place(&self, name: &str, flags: &[&str]) -> String {
+        let flags = flags.join("/");
+        match self {
+            Self::Default => format!("default of {name}"),
+            Self::Environment(var) => format!("environment variable {var}, default of {name}"),
+            Self::File(path) => format!("{name} in {path}"),
+            Self::CmdArgs => format!("{flags} in GUNICORN_CMD_ARGS"),
+            Self::CommandLine => format!("{flags} on the command line"),
+        }
+    }
+}

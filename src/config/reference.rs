@@ -1,0 +1,122 @@
+//! The references made of the table: `docs/settings.md` and `--print-config`.
+
+use std::fmt::Write as _;
+
+use super::setting::{Section, Setting};
+use super::settings::missing::MISSING;
+use super::settings::{Config, TABLE};
+
+/// What `--print-config` prints: a line per setting, sorted by name, in gunicorn's format.
+pub fn print(config: &Config) -> String {
+    let rows = config.rows();
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    rows.iter().fold(String::new(), |mut out, (name, value)| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "{name:width$} = {value}");
+        out
+    })
+}
+
+/// The text of `docs/settings.md`.
+pub fn markdown() -> String {
+    let mut out = String::from(
+        "# Settings\n\n\
+         <!-- Generated from the settings table (src/config/settings/). Do not edit; run\n     \
+         UPDATE_DOCS=1 cargo test settings_docs -->\n\n\
+         A setting has the same name in a Python conf file (`gunicorn.conf.py`) as here. Its value is\n\
+         that of the strongest of these layers: default, conf file, the flags in the environment\n\
+         variable `GUNICORN_CMD_ARGS`, the flags of the command line. \"Changes\" says when a new value\n\
+         in the conf file takes effect.\n",
+    );
+    let mut section = None;
+    for setting in TABLE {
+        if section != Some(setting.section) {
+            section = Some(setting.section);
+            heading(&mut out, setting.section);
+        }
+        entry(&mut out, setting);
+    }
+    missing(&mut out);
+    out
+}
+
+fn heading(out: &mut String, section: Section) {
+    let _ = writeln!(out, "\n## {}", section.title());
+}
+
+fn entry(out: &mut String, setting: &Setting) {
+    let _ = writeln!(out, "\n### `{}`\n", setting.name);
+    let flags: Vec<String> = setting
+        .flags
+        .iter()
+        .map(|flag| match setting.metavar {
+            "" => format!("`{flag}`"),
+            metavar => format!("`{flag} {metavar}`"),
+        })
+        .collect();
+    let flags = if flags.is_empty() { "none".to_owned() } else { flags.join(", ") };
+    let _ = writeln!(out, "- Flags: {flags}");
+    let default = setting.default_text();
+    let _ = match &setting.env {
+        Some(from) => writeln!(out, "- Default: `{default}`, or by the variable `{}`", from.var),
+        None => writeln!(out, "- Default: `{default}`"),
+    };
+    let _ = writeln!(out, "- Accepts: {}", setting.accepts);
+    let _ = writeln!(out, "- Changes: {}\n", setting.reload);
+    for line in setting.doc {
+        let _ = writeln!(out, "{}", line.trim());
+    }
+}
+
+fn missing(out: &mut String) {
+    out.push_str(
+        "\n## gunicorn's settings that are not there yet\n\n\
+         Setting one of them is refused with a sentence, unless the value is gunicorn's default.\n\n\
+         | Setting | Flags |\n|---|---|\n",
+    );
+    for missing in MISSING {
+        let flags: Vec<String> = missing.flags.iter().map(|flag| format!("`{flag}`")).collect();
+        let _ = writeln!(out, "| `{}` | {} |", missing.name, flags.join(", "));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn settings_docs() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/settings.md");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&path, markdown()).unwrap();
+        }
+        let committed = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            committed == markdown(),
+            "docs/settings.md is out of date; run: UPDATE_DOCS=1 cargo test settings_docs"
+        );
+    }
+
+    #[test]
+    fn print_config_has_gunicorns_format() {
+        let config = Config { pidfile: Some("/run/x".into()), ..Config::default() };
+        let text = print(&config);
+        assert_eq!(text.lines().count(), TABLE.len());
+        for line in [
+            "bind                     = ['127.0.0.1:8000']",
+            "check_config             = False",
+            "forwarded_allow_ips      = ['127.0.0.1', '::1']",
+            "header_map               = drop",
+            "limit_request_field_size = 8190",
+            "pidfile                  = /run/x",
+            "proc_name                = None",
+            "secure_scheme_headers    = {'X-FORWARDED-PROTOCOL': 'ssl', \
+             'X-FORWARDED-PROTO': 'https', 'X-FORWARDED-SSL': 'on'}",
+            "sendfile                 = None",
+        ] {
+            assert!(text.lines().any(|other| other == line), "no line {line:?} in\n{text}");
+        }
+        assert!(text.lines().is_sorted());
+    }
+}

@@ -1,0 +1,41 @@
+//! The settings, a file per section, and what is made of them: `Config` and `TABLE`.
+
+mod config_file;
+mod debugging;
+mod logging;
+pub mod missing;
+mod process_naming;
+mod security;
+mod server_mechanics;
+mod server_socket;
+mod worker_processes;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::kinds::{
+    BigCount, CommaList, Count, Kind, Name, Networks, Pairs, Seconds, Strings, Switch, Text,
+};
+use super::number::{self, Base};
+use super::origin::Origin;
+use super::setting::{FromEnv, Reload, Scope, Section, Setting, settings};
+use super::value::Value;
+use config_file::{Venv, config_file};
+use debugging::debugging;
+use logging::logging;
+use process_naming::process_naming;
+use security::security;
+use server_mechanics::server_mechanics;
+pub use server_mechanics::{Directory, HeaderMap, HeaderPolicy, Sendfile};
+use server_socket::server_socket;
+use worker_processes::{Class, Threads, worker_processes};
+
+settings! { [
+    config_file server_socket worker_processes security debugging server_mechanics logging
+    process_naming
+] }
+
+/// The row of a setting.
+pub fn find(name: &str) -> Option<&'static Setting> {
+    TABLE.iter().find(|setting| setting.name == name)
+}
