@@ -191,22 +191,28 @@ impl Mark {
     }
 
     fn read_line(&self) -> String {
-        let mut line = [0; LINE];
-        let mut len = 0;
-        for _ in 0..LOOKS {
-            let stamp = self.stamp.load(Ordering::Acquire);
-            len = usize::try_from(stamp & u64::from(u32::MAX)).map_or(LINE, |len| len.min(LINE));
-            for (word, stored) in line.as_chunks_mut().0.iter_mut().zip(&self.line) {
-                *word = stored.load(Ordering::Relaxed).to_ne_bytes();
+        let mut looks = 0;
+        loop {
+            let (line, whole) = self.look();
+            looks += 1;
+            if whole || looks == LOOKS {
+                return printable(&line);
             }
-            fence(Ordering::Acquire);
-            let unchanged = self.stamp.load(Ordering::Relaxed) == stamp;
-            if unchanged && stamp >> 32 & 1 == 0 {
-                break;
-            }
-            std::hint::spin_loop();
+            std::thread::yield_now();
         }
-        printable(&line[..len])
+    }
+
+    /// The line as it is now, and whether it is surely that of one request.
+    fn look(&self) -> (Vec<u8>, bool) {
+        let mut line = vec![0; LINE];
+        let stamp = self.stamp.load(Ordering::Acquire);
+        for (word, stored) in line.as_chunks_mut().0.iter_mut().zip(&self.line) {
+            *word = stored.load(Ordering::Relaxed).to_ne_bytes();
+        }
+        fence(Ordering::Acquire);
+        let unchanged = self.stamp.load(Ordering::Relaxed) == stamp;
+        line.truncate(usize::try_from(stamp & u64::from(u32::MAX)).unwrap_or(LINE));
+        (line, unchanged && stamp >> 32 & 1 == 0)
     }
 }
 

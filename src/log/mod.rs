@@ -1,4 +1,183 @@
 //! Error and access logs in gunicorn's formats.
+//!
+//! The master opens the files; forked workers write to the same open files. All messages of the
+//! program go through the macros of `tracing`.
 
+pub mod access;
+pub mod error;
+mod output;
 #[cfg(test)]
 pub mod testing;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use tracing_subscriber::layer::SubscriberExt;
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::sys::fd::redirect;
+use access::{AccessFormat, AccessLog};
+use error::{ErrorLayer, ErrorLog, Severity};
+use output::{Output, Target};
+
+/// The target of events that the log shows as CRITICAL, which `tracing` has no level for:
+/// `tracing::error!(target: log::CRITICAL, "...")`.
+pub const CRITICAL: &str = "rgunicorn::critical";
+
+static LOGS: OnceLock<Logs> = OnceLock::new();
+
+/// Opens the logs that `config` asks for and makes them those of the process.
+///
+/// # Errors
+/// A file cannot be written to, the access log format cannot be read, or this was called before.
+pub fn install(config: &Config) -> Result<(), Error> {
+    const TWICE: &str = "The logs of this process are installed already.";
+    let logs = Logs::open(config)?;
+    let layer = ErrorLayer(Arc::clone(&logs.error));
+    LOGS.set(logs).map_err(|_| Error::config(TWICE))?;
+    tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer))
+        .map_err(|_| Error::config(TWICE))
+}
+
+/// Takes over a changed configuration.
+///
+/// # Errors
+/// As `install`; the logs stay as they were.
+pub fn configure(config: &Config) -> Result<(), Error> {
+    if let Some(logs) = LOGS.get() {
+        logs.configure(config)?;
+        // The level of each message's place in the code is cached by `tracing`.
+        tracing::callsite::rebuild_interest_cache();
+    }
+    Ok(())
+}
+
+/// Opens the files again under their names, after they have been moved away.
+pub fn reopen() {
+    if let Some(logs) = LOGS.get() {
+        logs.reopen();
+    }
+}
+
+/// The descriptor of the error log, whose number never changes; `None` if there is no error log.
+pub fn error_fd() -> Option<BorrowedFd<'static>> {
+    let output = &LOGS.get()?.error.output;
+    (output.target() != Target::Nothing).then(|| output.as_fd())
+}
+
+/// The access log, if there is one. To be asked for once, at the start of a worker.
+pub fn access_log() -> Option<Arc<AccessLog>> {
+    LOGS.get()?.access.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// The logs of a process.
+struct Logs {
+    error: Arc<ErrorLog>,
+    access: Mutex<Option<Arc<AccessLog>>>,
+    /// The standard streams as they were at the start: `capture_output` redirects them.
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+    captured: AtomicBool,
+}
+
+/// What one configuration asks for, opened.
+struct Opened {
+    target: Target,
+    fd: OwnedFd,
+    least: Option<Severity>,
+    access: Option<Arc<AccessLog>>,
+    /// Whether the standard streams shall go to the error log.
+    capture: bool,
+}
+
+impl Opened {
+    fn new(config: &Config, stdout: &OwnedFd, stderr: &OwnedFd) -> Result<Self, Error> {
+        let target = Target::parse(config.errorlog.as_deref(), Target::Stderr);
+        let fd = target.open(stdout.as_fd(), stderr.as_fd())?;
+        let least = (target != Target::Nothing).then(|| Severity::parse(&config.loglevel));
+        let capture = config.capture_output && matches!(target, Target::File(_));
+        let access = match config.accesslog.as_deref() {
+            None | Some("") => None,
+            Some(setting) => {
+                let format = AccessFormat::compile(&config.access_log_format)?;
+                let target = Target::parse(Some(setting), Target::Stdout);
+                let stdout = if capture { &fd } else { stdout };
+                let fd = target.open(stdout.as_fd(), stderr.as_fd())?;
+                Some(Arc::new(AccessLog::new(format, Output::new(target, fd))))
+            }
+        };
+        Ok(Self { target, fd, least, access, capture })
+    }
+}
+
+impl Logs {
+    fn open(config: &Config) -> Result<Self, Error> {
+        let keep = |stream: BorrowedFd<'_>| {
+            stream.try_clone_to_owned().map_err(|reason| {
+                Error::config(format!("A standard stream cannot be duplicated: {reason}."))
+            })
+        };
+        let (stdout, stderr) = (keep(std::io::stdout().as_fd())?, keep(std::io::stderr().as_fd())?);
+        let Opened { target, fd, least, access, capture } = Opened::new(config, &stdout, &stderr)?;
+        let logs = Self {
+            error: Arc::new(ErrorLog::new(Output::new(target, fd), least)),
+            access: Mutex::new(access),
+            stdout,
+            stderr,
+            captured: AtomicBool::new(false),
+        };
+        logs.capture(capture);
+        Ok(logs)
+    }
+
+    fn configure(&self, config: &Config) -> Result<(), Error> {
+        let Opened { target, fd, least, access, capture } =
+            Opened::new(config, &self.stdout, &self.stderr)?;
+        self.error.output.redirect(target, fd.as_fd());
+        self.error.show_from(least);
+        *self.access.lock().unwrap_or_else(PoisonError::into_inner) = access;
+        self.capture(capture);
+        Ok(())
+    }
+
+    fn reopen(&self) {
+        self.reopen_output(&self.error.output);
+        self.capture(self.captured.load(Ordering::Relaxed));
+        let access = self.access.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(access) = access {
+            self.reopen_output(access.output());
+        }
+    }
+
+    fn reopen_output(&self, output: &Output) {
+        let captured = self.captured.load(Ordering::Relaxed);
+        let stdout = if captured { self.error.output.as_fd() } else { self.stdout.as_fd() };
+        let target = output.target();
+        match target.open(stdout, self.stderr.as_fd()) {
+            Ok(fd) => output.redirect(target, fd.as_fd()),
+            Err(error) => tracing::error!("Log file not reopened, the old one stays open: {error}"),
+        }
+    }
+
+    /// Sends the standard streams to the file of the error log, or back to where they went at the
+    /// start.
+    fn capture(&self, wanted: bool) {
+        if !wanted && !self.captured.load(Ordering::Relaxed) {
+            return;
+        }
+        let (stdout, stderr) = if wanted {
+            (self.error.output.as_fd(), self.error.output.as_fd())
+        } else {
+            (self.stdout.as_fd(), self.stderr.as_fd())
+        };
+        // All four are open: nothing to fail.
+        let _ = redirect(std::io::stdout().as_fd(), stdout);
+        let _ = redirect(std::io::stderr().as_fd(), stderr);
+        self.captured.store(wanted, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests;

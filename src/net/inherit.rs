@@ -52,8 +52,24 @@ fn number(name: &str, text: &str) -> Result<i64, Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::announced;
+    use super::{announced, systemd};
     use crate::net::address::Address;
+    use crate::sys::env;
+    use crate::sys::testing::alone;
+
+    #[test]
+    fn what_is_taken_leaves_the_environment() {
+        alone("net::inherit::tests::what_is_taken_leaves_the_environment", || {
+            env::set("LISTEN_FDS", "1");
+            env::set("LISTEN_PID", "1");
+            assert_eq!(systemd().expect("for init"), []);
+            assert!(std::env::var("LISTEN_FDS").is_ok());
+            env::set("LISTEN_PID", &std::process::id().to_string());
+            assert_eq!(systemd().expect("one socket"), [Address::Fd(3)]);
+            assert!(std::env::var("LISTEN_FDS").is_err() && std::env::var("LISTEN_PID").is_err());
+            assert_eq!(systemd().expect("taken"), []);
+        });
+    }
 
     #[test]
     fn sockets_are_taken_from_three_on() {

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 pub mod env;
+pub mod fd;
 pub mod listen;
 pub mod proctitle;
 pub mod shm;

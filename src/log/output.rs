@@ -1,0 +1,104 @@
+//! Where log lines go: a file or a standard stream, behind a descriptor whose number never changes.
+//!
+//! The number stays, so writing takes no lock, which a fork could leave locked in the child, and
+//! others (the fatal error handler of Python) may keep it.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use nix::errno::Errno;
+use nix::unistd::write;
+
+use crate::error::Error;
+use crate::sys::fd::redirect;
+
+/// What a log setting names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    Nothing,
+    Stdout,
+    Stderr,
+    /// An absolute path: it is opened again later, perhaps from another directory.
+    File(PathBuf),
+}
+
+impl Target {
+    /// Reads `errorlog` or `accesslog`; `-` is the standard stream `dash`.
+    pub fn parse(setting: Option<&str>, dash: Self) -> Self {
+        match setting {
+            None => Self::Nothing,
+            Some("-") => dash,
+            // Absolute paths fail for the empty one only, which is then reported as unwritable.
+            Some(path) => Self::File(std::path::absolute(path).unwrap_or_default()),
+        }
+    }
+
+    /// Opens it; `stdout` and `stderr` are what the standard streams shall be.
+    ///
+    /// # Errors
+    /// The sentence for the user.
+    pub fn open(&self, stdout: BorrowedFd<'_>, stderr: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
+        let (opened, name) = match self {
+            Self::Nothing => (append(Path::new("/dev/null")), Path::new("/dev/null")),
+            Self::Stdout => (stdout.try_clone_to_owned(), Path::new("standard output")),
+            Self::Stderr => (stderr.try_clone_to_owned(), Path::new("standard error")),
+            Self::File(path) => (append(path), path.as_path()),
+        };
+        opened.map_err(|reason| {
+            Error::config(format!("'{}' isn't writable [{reason}]", name.display()))
+        })
+    }
+}
+
+/// `O_APPEND`, so that lines of several processes do not overwrite each other; close-on-exec is
+/// what the standard library does anyway.
+fn append(path: &Path) -> io::Result<OwnedFd> {
+    let file = File::options().append(true).create(true).custom_flags(libc::O_NOCTTY).open(path)?;
+    Ok(file.into())
+}
+
+#[derive(Debug)]
+pub struct Output {
+    fd: OwnedFd,
+    target: Mutex<Target>,
+}
+
+impl Output {
+    pub fn new(target: Target, fd: OwnedFd) -> Self {
+        Self { fd, target: Mutex::new(target) }
+    }
+
+    pub fn target(&self) -> Target {
+        self.target.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Writes a whole record with one write(2), as long as the kernel takes it in one. Failures are
+    /// nobody's business: a full disk must not hurt a request.
+    pub fn write(&self, mut record: &[u8]) {
+        while !record.is_empty() {
+            match write(&self.fd, record) {
+                Ok(count) => record = record.get(count..).unwrap_or_default(),
+                Err(Errno::EINTR) => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Sends what is written from now on to `fd`, which is `target` opened.
+    pub fn redirect(&self, target: Target, fd: BorrowedFd<'_>) {
+        // dup3(2) fails only for descriptors that are not open or identical.
+        if redirect(self.fd.as_fd(), fd).is_ok() {
+            *self.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
+        }
+    }
+}
+
+impl AsFd for Output {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
