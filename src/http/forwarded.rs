@@ -23,8 +23,8 @@ pub struct Policy {
     any_forwarder: bool,
     forwarders: Vec<Vec<u8>>,
     schemes: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Bit `n % 64` is set when a scheme header's name has `n` bytes: most names fail this test.
-    scheme_lengths: u64,
+    /// One bit for the shape of each scheme header's name: most other names fail this test.
+    scheme_shapes: u64,
 }
 
 /// What becomes of a header whose name has an underscore.
@@ -52,7 +52,7 @@ impl Policy {
             header_map,
             any_forwarder: forwarders.iter().any(|name| name == "*"),
             forwarders: forwarded.filter(|name| upper(name)).collect(),
-            scheme_lengths: schemes.iter().fold(0, |bits, (name, _)| bits | length_bit(name)),
+            scheme_shapes: schemes.iter().fold(0, |bits, (name, _)| bits | shape(name)),
             schemes,
         }
     }
@@ -60,7 +60,7 @@ impl Policy {
     /// The value with which the header `name` means https, if it is a scheme header.
     #[inline]
     pub(super) fn secure_value(&self, name: &[u8]) -> Option<&[u8]> {
-        if self.scheme_lengths & length_bit(name) == 0 {
+        if self.scheme_shapes & shape(name) == 0 {
             return None;
         }
         let (_, value) = self.schemes.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
@@ -82,8 +82,10 @@ impl Policy {
     }
 }
 
-fn length_bit(name: &[u8]) -> u64 {
-    1 << (name.len() % 64)
+/// A bit that depends on the length of a name and its first letter, whatever the case.
+fn shape(name: &[u8]) -> u64 {
+    let first = name.first().map_or(0, |byte| usize::from(byte & 0x1f));
+    1 << ((name.len() ^ first) % 64)
 }
 
 /// `text` as bytes on the wire; none if it has characters that cannot be sent.
