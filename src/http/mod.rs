@@ -1,1 +1,42 @@
 //! HTTP/1 without I/O: bytes in, events out; no descriptor, no clock, no Python.
+//!
+//! A request head is read with [`HeadParser`], its body with [`BodyDecoder`]; the head of the answer
+//! is built from a [`HeaderBlock`] and a [`Plan`]. What is accepted, and how the rest is refused,
+//! follows RFC 9110 and RFC 9112 at their strictest and is the same as gunicorn's.
+
+mod body;
+mod chars;
+mod chunked;
+mod date;
+mod fast;
+mod fields;
+mod forwarded;
+mod framing;
+mod head;
+mod headers;
+mod limits;
+mod pages;
+mod quote;
+mod reject;
+mod response;
+mod strict;
+mod target;
+#[cfg(test)]
+mod tests;
+mod view;
+
+pub use body::{BodyDecoder, Eof, Progress};
+pub use chunked::ChunkedDecoder;
+pub use date::{DATE_LEN, DateCache, imf_fixdate};
+pub use forwarded::{BadNetwork, HeaderMap, Policy, TrustList};
+pub use framing::Framing;
+pub use head::{HeadParser, HeadStore, Parse};
+pub use headers::{HeadError, HeaderBlock, check_status};
+pub use limits::Limits;
+pub use pages::{error_page, internal_server_error};
+pub use reject::{Reject, RejectKind};
+pub use response::{
+    CHUNK_END, CONTINUE, LAST_CHUNK, Plan, ResponseBody, chunk_prefix, encode_head,
+};
+pub use target::percent_decode;
+pub use view::Head;

@@ -1,0 +1,159 @@
+//! Request heads: bytes in, a [`Head`] or a [`Reject`] out.
+//!
+//! There are two parsers with one result. The fast one (`fast.rs`) is httparse plus the checks it
+//! does not make; it knows only yes and "look closer". The strict one (`strict.rs`) decides in all
+//! other cases: it takes the head in pieces, refuses it as soon as something is wrong, and says
+//! what.
+
+use super::fields::{Field, Section, Span};
+use super::forwarded::Policy;
+use super::framing::Framing;
+use super::limits::Limits;
+use super::reject::Reject;
+use super::view::Head;
+use super::{fast, strict};
+
+/// What is the same for all connections of a server: limits and header policy.
+#[derive(Clone, Debug, Default)]
+pub struct HeadParser {
+    pub(super) limits: Limits,
+    pub(super) policy: Policy,
+}
+
+/// What [`HeadParser::parse`] found.
+#[derive(Clone, Copy, Debug)]
+pub enum Parse<'b> {
+    /// More bytes are needed.
+    Incomplete,
+    /// The head is there; the body, if any, starts [`Head::len`] bytes into the buffer.
+    Complete(Head<'b>),
+}
+
+/// The head of the current request of one connection: while it arrives, how far it has been
+/// looked at; then what it says.
+///
+/// Made once per connection and reused for each of its requests, so that a request needs no
+/// allocation once the list of fields has grown to its usual size. It refers to the caller's buffer
+/// by position only.
+#[derive(Clone, Debug)]
+pub struct HeadStore {
+    pub(super) trusted: bool,
+    pub(super) stage: Stage,
+    pub(super) facts: Facts,
+    pub(super) fields: Vec<Field>,
+}
+
+/// How far the strict parser has come.
+#[derive(Clone, Debug)]
+pub(super) enum Stage {
+    /// Nothing of the request line has been looked at.
+    Start,
+    /// Within the request line that starts at `start`; no line feed before `searched`.
+    Line { start: usize, searched: usize },
+    /// After the request line.
+    Fields(Section),
+    /// The head is complete or was refused.
+    Done,
+}
+
+/// What a head says.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Facts {
+    pub(super) method: Span,
+    pub(super) target: Span,
+    pub(super) minor: u8,
+    /// Position after the empty line.
+    pub(super) end: usize,
+    pub(super) framing: Framing,
+    pub(super) keep_alive: bool,
+    pub(super) expect_continue: bool,
+    pub(super) host: Option<Span>,
+    pub(super) scheme_https: Option<bool>,
+}
+
+impl HeadStore {
+    /// For a connection whose peer is `trusted` to set the headers of a proxy.
+    #[must_use]
+    pub fn new(trusted: bool) -> Self {
+        Self { trusted, stage: Stage::Start, facts: Facts::default(), fields: Vec::new() }
+    }
+
+    /// Prepares for another connection, keeping the memory.
+    pub fn reuse(&mut self, trusted: bool) {
+        self.trusted = trusted;
+        self.restart();
+    }
+
+    /// The head that the last call of [`HeadParser::parse`] found in `buf`. The bytes of the head
+    /// may have moved to another buffer, but not within it.
+    ///
+    /// Also after a [`Reject`] with `has_request`: then the request line is there, and as many
+    /// fields as were known when the error was found.
+    #[must_use]
+    pub fn head<'b>(&'b self, buf: &'b [u8]) -> Head<'b> {
+        Head { buf, store: self }
+    }
+
+    /// Whether part of a head has been seen and the rest has not.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        matches!(self.stage, Stage::Line { .. } | Stage::Fields(_))
+    }
+
+    /// Up to where the strict parser has looked for the end of a line.
+    #[cfg(test)]
+    pub(super) fn scanned(&self) -> usize {
+        match &self.stage {
+            Stage::Start | Stage::Done => 0,
+            Stage::Line { searched, .. } => *searched,
+            Stage::Fields(section) => section.searched(),
+        }
+    }
+
+    pub(super) fn restart(&mut self) {
+        self.stage = Stage::Start;
+        self.fields.clear();
+    }
+}
+
+impl HeadParser {
+    #[must_use]
+    pub fn new(limits: Limits, policy: Policy) -> Self {
+        Self { limits, policy }
+    }
+
+    /// Looks for a head at the start of `buf`.
+    ///
+    /// While it answers [`Parse::Incomplete`], the next call must get the same bytes and those that
+    /// have arrived since; each byte is then looked at a bounded number of times, however slowly
+    /// they come. The call after a complete head starts afresh: `buf` then begins with what
+    /// follows the body.
+    ///
+    /// # Errors
+    /// The head breaks a rule of RFC 9112, a limit or the header policy. It is to be answered with
+    /// [`Reject::page`], and the connection closed.
+    pub fn parse<'b>(&self, store: &'b mut HeadStore, buf: &'b [u8]) -> Result<Parse<'b>, Reject> {
+        if matches!(store.stage, Stage::Done) {
+            store.restart();
+        }
+        let fresh = matches!(store.stage, Stage::Start);
+        if (fresh && fast::parse(self, store, buf)) || strict::parse(self, store, buf)? {
+            return Ok(Parse::Complete(store.head(buf)));
+        }
+        Ok(Parse::Incomplete)
+    }
+
+    /// The strict parser alone: what the fast one is tested against.
+    #[cfg(test)]
+    pub(super) fn parse_strictly<'b>(
+        &self,
+        store: &'b mut HeadStore,
+        buf: &'b [u8],
+    ) -> Result<Parse<'b>, Reject> {
+        if matches!(store.stage, Stage::Done) {
+            store.restart();
+        }
+        let complete = strict::parse(self, store, buf)?;
+        Ok(if complete { Parse::Complete(store.head(buf)) } else { Parse::Incomplete })
+    }
+}

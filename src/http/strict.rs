@@ -1,0 +1,146 @@
+//! The parser that is right: takes a head in pieces and knows every rule and every message.
+
+use memchr::memchr;
+
+use super::chars::{is_token, same};
+use super::fields::{MAX_HEAD, Place, Rules, Section, Span};
+use super::framing;
+use super::head::{Facts, HeadParser, HeadStore, Stage};
+use super::reject::Reject;
+use super::{quote, target};
+
+/// Looks at what has arrived since the last call; true if the head is complete.
+pub(super) fn parse(
+    parser: &HeadParser,
+    store: &mut HeadStore,
+    buf: &[u8],
+) -> Result<bool, Reject> {
+    let outcome = advance(parser, store, buf);
+    if !matches!(outcome, Ok(false)) {
+        store.stage = Stage::Done;
+    }
+    outcome
+}
+
+fn advance(parser: &HeadParser, store: &mut HeadStore, buf: &[u8]) -> Result<bool, Reject> {
+    if matches!(store.stage, Stage::Start) {
+        // RFC 9112 section 2.2: one empty line before the request line is ignored.
+        let start = match buf {
+            [] | [b'\r'] => return Ok(false),
+            [b'\r', b'\n', ..] => 2,
+            _ => 0,
+        };
+        store.stage = Stage::Line { start, searched: start };
+        // The fast parser may have left some when it gave up.
+        store.fields.clear();
+    }
+    if let Stage::Line { start, searched } = store.stage {
+        let Some(feed) = request_line_end(parser.limits.line, start, searched, buf)? else {
+            store.stage = Stage::Line { start, searched: buf.len() };
+            return Ok(false);
+        };
+        store.facts = request_line(start, &buf[start..feed - 1])?;
+        store.stage = Stage::Fields(Section::at(feed + 1));
+    }
+    let Stage::Fields(section) = &mut store.stage else { return Ok(false) };
+    let place = Place::Head { trusted: store.trusted, minor: store.facts.minor };
+    let rules = Rules { limits: &parser.limits, policy: &parser.policy, place };
+    let fields = &mut store.fields;
+    let end = match section.advance(rules, buf, |field| fields.push(field)) {
+        Ok(Some(end)) if end <= MAX_HEAD => end,
+        Ok(None) if buf.len() <= MAX_HEAD => return Ok(false),
+        Ok(_) => return Err(Reject::fields_too_large("max buffer headers")),
+        Err(reject) => {
+            // An access line for this request knows no headers, as with gunicorn.
+            fields.clear();
+            return Err(reject);
+        }
+    };
+    store.facts.end = end;
+    store.facts.expect_continue = section.seen.expect_continue;
+    store.facts.scheme_https = section.seen.scheme_https;
+    conclude(store, buf)?;
+    Ok(true)
+}
+
+/// The position of the line feed that ends the request line, or none if it has not arrived.
+fn request_line_end(
+    limit: usize,
+    start: usize,
+    searched: usize,
+    buf: &[u8],
+) -> Result<Option<usize>, Reject> {
+    let rest = buf.get(searched..).unwrap_or_default();
+    let Some(feed) = memchr(b'\n', rest).map(|at| searched + at) else {
+        let size = buf.len() - start;
+        return if size.saturating_sub(2) > limit {
+            Err(Reject::line_too_long(size, limit))
+        } else {
+            Ok(None)
+        };
+    };
+    let before = feed - start;
+    if before == 0 || buf[feed - 1] != b'\r' {
+        // However it was cut, a line that is too long is refused for that.
+        return Err(if before.saturating_sub(2) > limit {
+            Reject::line_too_long(before, limit)
+        } else {
+            Reject::request_line(b"bare LF as line terminator")
+        });
+    }
+    if before - 1 > limit {
+        return Err(Reject::line_too_long(before - 1, limit));
+    }
+    Ok(Some(feed))
+}
+
+/// Reads `line`, which lies at `start`.
+fn request_line(start: usize, line: &[u8]) -> Result<Facts, Reject> {
+    let mut parts = line.splitn(3, |&byte| byte == b' ');
+    let (Some(method), Some(target), Some(version)) = (parts.next(), parts.next(), parts.next())
+    else {
+        return Err(Reject::request_line(line));
+    };
+    if !is_method(method) || !is_token(method) {
+        return Err(Reject::method(method));
+    }
+    if !target::is_valid(method, target) {
+        return Err(Reject::request_line(line));
+    }
+    let (major, minor) = match version {
+        [b'H', b'T', b'T', b'P', b'/', major @ b'0'..=b'9', b'.', minor @ b'0'..=b'9'] => {
+            (major - b'0', minor - b'0')
+        }
+        _ => return Err(Reject::version(&quote::text(version))),
+    };
+    if major != 1 {
+        return Err(Reject::version(&format!("({major}, {minor})")));
+    }
+    Ok(Facts {
+        method: Span::new(start, method.len()),
+        target: Span::new(start + method.len() + 1, target.len()),
+        minor,
+        ..Facts::default()
+    })
+}
+
+/// What gunicorn demands of a method beyond its being a token: all registered ones comply.
+pub(super) fn is_method(method: &[u8]) -> bool {
+    (3..=20).contains(&method.len())
+        && !method.iter().any(|byte| byte.is_ascii_lowercase() || *byte == b'#')
+}
+
+/// Draws the conclusions for which all fields have to be known.
+fn conclude(store: &mut HeadStore, buf: &[u8]) -> Result<(), Reject> {
+    let (minor, head) = (store.facts.minor, store.head(buf));
+    let message = framing::message(minor, head.fields())?;
+    let named = |name: &[u8]| name == b"CONNECT";
+    let wish = head.fields().find(|(name, _)| same(name, b"connection"));
+    let wish = wish.and_then(|(_, value)| framing::connection(value));
+    let keep_alive = !message.must_close && !named(head.method()) && wish.unwrap_or(minor >= 1);
+    let host = store.fields.iter().find(|field| same(field.name.of(buf), b"host"));
+    store.facts.host = host.map(|field| field.value);
+    store.facts.framing = message.framing;
+    store.facts.keep_alive = keep_alive;
+    Ok(())
+}
