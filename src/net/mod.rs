@@ -3,3 +3,4 @@
 pub mod address;
 pub mod inherit;
 pub mod listener;
+pub mod stream;

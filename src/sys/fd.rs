@@ -1,7 +1,8 @@
-//! Changing what a descriptor stands for.
+//! Descriptors by number: duplicating one, changing what one stands for.
 
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, RawFd};
 
 use nix::errno::Errno;
 
@@ -20,15 +21,29 @@ pub fn redirect(target: BorrowedFd<'_>, source: BorrowedFd<'_>) -> io::Result<()
     Ok(())
 }
 
+/// A duplicate of descriptor `number`, closed on exec: `F_DUPFD_CLOEXEC` of fcntl(2).
+///
+/// # Errors
+/// `EBADF` if there is no such descriptor, `EMFILE` if there is no room for another.
+pub fn duplicate(number: RawFd) -> io::Result<File> {
+    // SAFETY: fcntl reports a bad descriptor as an error; nothing is read or written through it.
+    let copy = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 0) };
+    if copy < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor was just made and nobody else owns it.
+    Ok(unsafe { File::from_raw_fd(copy) })
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::File;
     use std::io::{Read, Write};
-    use std::os::fd::AsFd;
+    use std::os::fd::{AsFd, AsRawFd};
 
     use nix::fcntl::{FcntlArg, fcntl};
 
-    use super::redirect;
+    use super::{duplicate, redirect};
 
     #[test]
     fn writes_reach_the_new_file() {
@@ -42,5 +57,15 @@ mod tests {
         let mut text = String::new();
         reader.read_to_string(&mut text).expect("read");
         assert_eq!(text, "x");
+    }
+
+    #[test]
+    fn a_duplicate_is_another_descriptor_of_the_same_file() {
+        let file = tempfile::tempfile().unwrap();
+        let copy = duplicate(file.as_raw_fd()).unwrap();
+        assert_ne!(copy.as_raw_fd(), file.as_raw_fd());
+        copy.set_len(5).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), 5);
+        assert!(duplicate(-1).is_err());
     }
 }

@@ -1,11 +1,17 @@
-//! Thin typed wrappers of system calls: the only place besides `python/ffi.rs` where `unsafe` is allowed.
+//! Thin typed wrappers of system calls: the only place besides `python/ffi.rs` where `unsafe` is
+//! allowed.
 #![allow(unsafe_code)]
 
 pub mod env;
+pub mod epoll;
 pub mod fd;
 pub mod listen;
+pub mod process;
 pub mod proctitle;
+pub mod random;
 pub mod shm;
+pub mod signal;
+pub mod socket;
 #[cfg(test)]
 pub mod testing;
 pub mod time;

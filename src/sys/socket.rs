@@ -1,0 +1,182 @@
+//! Calls on connected and listening stream sockets, with results typed for an event loop.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::mem::{MaybeUninit, size_of};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+use nix::sys::socket::{MsgFlags, Shutdown, recv as nix_recv, send as nix_send, shutdown};
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    Inet(SocketAddr),
+    /// A unix socket: it has no address of interest.
+    Unix,
+}
+
+/// The IP address; nothing for a unix socket.
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inet(address) => address.ip().fmt(f),
+            Self::Unix => Ok(()),
+        }
+    }
+}
+
+/// accept4(2): the next connection, non-blocking and closed on exec; `None` when there is none.
+///
+/// # Errors
+/// The error of accept4(2), `EMFILE` among them; a connection that went away again is `None`.
+pub fn accept(listener: impl AsFd) -> io::Result<Option<(OwnedFd, Peer)>> {
+    let mut storage = MaybeUninit::<libc::sockaddr_storage>::zeroed();
+    let mut len = socklen::<libc::sockaddr_storage>();
+    // SAFETY: the pointers are to live locals and `len` is the size of the storage.
+    let fd = unsafe {
+        libc::accept4(
+            listener.as_fd().as_raw_fd(),
+            storage.as_mut_ptr().cast(),
+            &raw mut len,
+            libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK,
+        )
+    };
+    if fd < 0 {
+        let error = io::Error::last_os_error();
+        return match error.raw_os_error() {
+            Some(libc::EAGAIN | libc::EINTR | libc::ECONNABORTED | libc::EPROTO) => Ok(None),
+            _ => Err(error),
+        };
+    }
+    // SAFETY: accept4 returned a new descriptor that nobody else owns.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    // SAFETY: zeroed above and partly overwritten by the kernel: any bytes are a valid value.
+    let storage = unsafe { storage.assume_init() };
+    Ok(Some((fd, peer_of(&storage))))
+}
+
+fn socklen<T>() -> libc::socklen_t {
+    libc::socklen_t::try_from(size_of::<T>()).unwrap_or(libc::socklen_t::MAX)
+}
+
+fn peer_of(storage: &libc::sockaddr_storage) -> Peer {
+    match i32::from(storage.ss_family) {
+        libc::AF_INET => {
+            // SAFETY: the family says which of the layouts the kernel wrote, and the storage is
+            // large enough and aligned for all of them (RFC 3493 section 3.10).
+            let address: &libc::sockaddr_in = unsafe { &*(&raw const *storage).cast() };
+            let ip = Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr));
+            Peer::Inet(SocketAddr::new(IpAddr::V4(ip), u16::from_be(address.sin_port)))
+        }
+        libc::AF_INET6 => {
+            // SAFETY: as above.
+            let address: &libc::sockaddr_in6 = unsafe { &*(&raw const *storage).cast() };
+            let ip = Ipv6Addr::from(address.sin6_addr.s6_addr);
+            Peer::Inet(SocketAddr::new(IpAddr::V6(ip), u16::from_be(address.sin6_port)))
+        }
+        _ => Peer::Unix,
+    }
+}
+
+/// What came of a read or write that must not block.
+#[derive(Debug)]
+pub enum Io {
+    /// So many bytes; 0 on reading is the end of the stream.
+    Done(usize),
+    /// The kernel's buffer is empty (reading) or full (writing).
+    WouldBlock,
+    /// The connection is broken.
+    Failed(io::Error),
+}
+
+fn outcome(result: nix::Result<usize>) -> Io {
+    match result {
+        Ok(count) => Io::Done(count),
+        Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => Io::WouldBlock,
+        Err(error) => Io::Failed(error.into()),
+    }
+}
+
+/// recv(2)
+pub fn recv(fd: impl AsFd, buffer: &mut [u8]) -> Io {
+    outcome(nix_recv(fd.as_fd().as_raw_fd(), buffer, MsgFlags::empty()))
+}
+
+/// send(2); a closed peer is an error, never a signal.
+pub fn send(fd: impl AsFd, bytes: &[u8]) -> Io {
+    outcome(nix_send(fd.as_fd().as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL))
+}
+
+/// writev(2); the process ignores `SIGPIPE`.
+pub fn send_vectored(fd: impl AsFd, slices: &[IoSlice<'_>]) -> Io {
+    outcome(nix::sys::uio::writev(fd.as_fd(), slices))
+}
+
+/// sendfile(2) from `offset`, which is moved on by what was sent.
+pub fn send_file(fd: impl AsFd, file: impl AsFd, offset: &mut u64, count: usize) -> Io {
+    let Ok(mut position) = libc::off_t::try_from(*offset) else {
+        return Io::Failed(io::Error::from(io::ErrorKind::InvalidInput));
+    };
+    let result = nix::sys::sendfile::sendfile(fd.as_fd(), file.as_fd(), Some(&mut position), count);
+    *offset = position.unsigned_abs();
+    outcome(result)
+}
+
+/// Ends the sending half: the peer reads end-of-file behind what was sent.
+pub fn shutdown_write(fd: impl AsFd) {
+    // An error means that the connection is gone already.
+    let _ = shutdown(fd.as_fd().as_raw_fd(), Shutdown::Write);
+}
+
+/// Waits until `fd` takes more bytes, at most `timeout` milliseconds; `false` when it did not.
+pub fn wait_writable(fd: impl AsFd, timeout_ms: u16) -> bool {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)];
+    matches!(poll(&mut fds, PollTimeout::from(timeout_ms)), Ok(1..))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+
+    #[test]
+    fn accepts_with_the_peer_address_and_moves_bytes() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        assert!(accept(&listener).unwrap().is_none());
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (fd, peer) = accept(&listener).unwrap().unwrap();
+        assert_eq!(peer, Peer::Inet(client.local_addr().unwrap()));
+        let mut buffer = [0; 16];
+        assert!(matches!(recv(&fd, &mut buffer), Io::WouldBlock));
+        client.write_all(b"ping").unwrap();
+        assert!(wait_writable(&fd, 1000));
+        loop {
+            match recv(&fd, &mut buffer) {
+                Io::Done(4) => break,
+                Io::WouldBlock => std::thread::yield_now(),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(&buffer[..4], b"ping");
+    }
+
+    #[test]
+    fn sends_a_file_from_an_offset() {
+        use std::io::Read;
+        use std::os::unix::net::UnixStream;
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"0123456789").unwrap();
+        let (left, mut right) = UnixStream::pair().unwrap();
+        let mut offset = 4;
+        assert!(matches!(send_file(&left, &file, &mut offset, 3), Io::Done(3)));
+        assert_eq!(offset, 7);
+        drop(left);
+        let mut text = String::new();
+        right.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "456");
+    }
+}
