@@ -1,11 +1,13 @@
-//! The traits through which the layers above and below see each other: what the master needs from
-//! the program around it, without knowing Python.
+//! The traits through which the layers above see each other: what the master needs from the program
+//! around it, and what a worker needs from the application, neither of them knowing Python.
 
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 
 use crate::config::Config;
 use crate::error::Error;
 use crate::net::listener::Listener;
+use crate::reactor::{Exchange, Request, Summary};
 use crate::scoreboard::{Bell, Slot};
 
 /// What a freshly forked worker is handed: its place in the pool.
@@ -34,7 +36,7 @@ pub trait Host {
     /// Called in the child immediately after a fork.
     fn after_fork_child(&mut self);
     /// Runs `wait`, which may block, without holding up threads of the interpreter.
-    fn unlocked(&mut self, wait: &mut dyn FnMut());
+    fn unlocked(&mut self, wait: &mut (dyn FnMut() + Send));
     /// Reads the whole configuration again.
     ///
     /// # Errors
@@ -42,4 +44,26 @@ pub trait Host {
     fn read_config(&mut self) -> Result<Config, Error>;
     /// The life of a worker, in the child, up to its exit status. Never returns to the master's code.
     fn work(&mut self, seat: Seat<'_>) -> i32;
+}
+
+/// Writes access log lines; present only when there is an access log.
+pub trait AccessSink {
+    /// `environ` looks up a variable of the environ by its name, in any case.
+    fn line(
+        &mut self,
+        request: &Request<'_>,
+        response: &Summary<'_>,
+        environ: &dyn Fn(&str) -> Option<Vec<u8>>,
+    );
+}
+
+/// The application, as the worker sees it.
+pub trait App {
+    /// Has the request answered through the exchange. Whatever the application does, this returns.
+    fn call(
+        &mut self,
+        request: Request<'_>,
+        exchange: &Arc<Exchange>,
+        access: Option<&mut dyn AccessSink>,
+    );
 }

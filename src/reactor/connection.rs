@@ -1,0 +1,76 @@
+//! What the event loop keeps of one connection.
+
+use super::body::BodyBuffer;
+use super::output::Output;
+use crate::http::{BodyDecoder, HeadStore};
+use crate::net::stream::Stream;
+use crate::sys::epoll::Interest;
+use crate::sys::socket::Peer;
+
+pub struct Connection {
+    /// Taken while a request is with the handler.
+    pub stream: Option<Stream>,
+    pub serial: u64,
+    pub listener: usize,
+    pub peer: Peer,
+    pub trusted: bool,
+    /// It has had a response.
+    pub served: bool,
+    pub state: State,
+    /// Received and not used yet.
+    pub input: Vec<u8>,
+    pub output: Output,
+    /// What epoll watches it for; `None` before it was added.
+    pub interest: Option<Interest>,
+}
+
+pub enum State {
+    /// Between requests or within a request head. The store is there once part of a head has been
+    /// looked at.
+    Head(Option<Box<HeadStore>>),
+    /// Within a request body.
+    Body(Box<Incoming>),
+    /// The response is written; then the connection is used again or not.
+    Drain { reusable: bool, leave: Leave },
+    /// Closed by us; so many bytes more are read and thrown away.
+    Linger { left: usize },
+}
+
+/// How a connection is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// The client has said that it sends nothing more.
+    AtOnce,
+    /// The client may be sending: it has to be read from until it closes.
+    Lingering,
+}
+
+/// A request whose head is complete and whose body is not.
+pub struct Incoming {
+    pub store: HeadStore,
+    pub head: Vec<u8>,
+    pub decoder: BodyDecoder,
+    pub buffer: BodyBuffer,
+}
+
+impl Connection {
+    pub fn new(stream: Stream, serial: u64, listener: usize, peer: Peer, trusted: bool) -> Self {
+        Self {
+            stream: Some(stream),
+            serial,
+            listener,
+            peer,
+            trusted,
+            served: false,
+            state: State::Head(None),
+            input: Vec::new(),
+            output: Output::default(),
+            interest: None,
+        }
+    }
+
+    /// The token of its events: key and the low half of its serial.
+    pub fn token(&self, key: u32) -> u64 {
+        (self.serial & 0x3fff_ffff) << 32 | u64::from(key)
+    }
+}

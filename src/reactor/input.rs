@@ -1,0 +1,463 @@
+//! Reading: from a readable connection to requests, and what becomes of the connection after each.
+
+use std::io;
+
+use super::body::{Body, BodyBuffer};
+use super::connection::{Connection, Incoming, Leave, State};
+use super::exchange::Facts;
+use super::output::Flush;
+use super::timers::Kind;
+use super::{ConnectionId, Handler, LINGER_BYTES, PIPELINE_BATCH, Reactor, Request};
+use crate::http::{
+    BodyDecoder, CONTINUE, Eof, Framing, Head, HeadParser, HeadStore, Parse, Reject,
+    internal_server_error,
+};
+use crate::sys::epoll::Interest;
+use crate::sys::socket::Io;
+use crate::sys::time;
+
+/// What a step left behind.
+enum Next {
+    /// The connection may have another request in its input.
+    Go,
+    /// More input is needed.
+    Wait,
+    /// The connection is closed, closing, or busy writing.
+    Stop,
+}
+
+impl Reactor<'_> {
+    pub(super) fn connection_event(&mut self, key: u32, handler: &mut dyn Handler) {
+        let Some(connection) = self.connections.get_mut(key as usize) else { return };
+        match connection.state {
+            State::Head(_) | State::Body(_) => self.readable(key, handler),
+            State::Drain { .. } => self.drain(key, handler),
+            State::Linger { .. } => self.linger(key),
+        }
+    }
+
+    /// Reads once and serves what has become complete.
+    pub(super) fn readable(&mut self, key: u32, handler: &mut dyn Handler) {
+        let Some(connection) = self.connections.get_mut(key as usize) else { return };
+        let Some(stream) = &connection.stream else { return };
+        let mut scratch = std::mem::take(&mut self.scratch);
+        match stream.recv(&mut scratch) {
+            Io::Done(0) => self.end_of_input(key, handler),
+            Io::Done(count) if connection.input.is_empty() => {
+                let left = self.ingest(key, &scratch[..count], handler);
+                self.keep_input(key, || scratch[count - left..count].to_vec());
+            }
+            Io::Done(count) => {
+                connection.input.extend_from_slice(&scratch[..count]);
+                self.resume(key, handler);
+            }
+            Io::WouldBlock => self.settle(key),
+            Io::Failed(error) => {
+                tracing::debug!("Closing connection: {error}");
+                self.close(key);
+            }
+        }
+        self.scratch = scratch;
+    }
+
+    /// The client has ended its side.
+    fn end_of_input(&mut self, key: u32, handler: &mut dyn Handler) {
+        let Some(connection) = self.connections.get_mut(key as usize) else { return };
+        let id = ConnectionId { key, serial: connection.serial };
+        if let State::Body(incoming) = &mut connection.state
+            && let Eof::Reject(reject) = incoming.decoder.eof()
+        {
+            let head = std::mem::take(&mut incoming.head);
+            let store = std::mem::replace(&mut incoming.store, HeadStore::new(false));
+            self.reject(id, &reject, Some(store.head(&head)), handler);
+            self.settle(key);
+        } else {
+            self.close(key);
+        }
+    }
+
+    /// Goes on with input that was left over.
+    pub(super) fn resume(&mut self, key: u32, handler: &mut dyn Handler) {
+        let Some(connection) = self.connections.get_mut(key as usize) else { return };
+        let mut input = std::mem::take(&mut connection.input);
+        let left = self.ingest(key, &input, handler);
+        self.keep_input(key, || {
+            input.drain(..input.len() - left);
+            input
+        });
+    }
+
+    /// Keeps what was not used of the input, if the connection still is and wants it, and sees to it
+    /// that the connection is watched for what it waits for.
+    fn keep_input(&mut self, key: u32, input: impl FnOnce() -> Vec<u8>) {
+        let Some(connection) = self.connections.get_mut(key as usize) else { return };
+        if !matches!(connection.state, State::Linger { .. }) {
+            connection.input = input();
+        }
+        self.settle(key);
+    }
+
+    /// Serves the requests in `bytes` and says how many bytes were not used.
+    fn ingest(&mut self, key: u32, bytes: &[u8], handler: &mut dyn Handler) -> usize {
+        let Some(connection) = self.connections.get(key as usize) else { return 0 };
+        let id = ConnectionId { key, serial: connection.serial };
+        let mut rest = bytes;
+        for _ in 0..PIPELINE_BATCH {
+            if rest.is_empty() {
+                return 0;
+            }
+            match self.step(id, &mut rest, handler) {
+                Next::Go => {}
+                Next::Wait | Next::Stop => return rest.len(),
+            }
+        }
+        if !rest.is_empty() {
+            self.ready.push_back(id);
+        }
+        rest.len()
+    }
+
+    /// Takes one request, or what there is of it, from the front of `rest`.
+    fn step(&mut self, id: ConnectionId, rest: &mut &[u8], handler: &mut dyn Handler) -> Next {
+        let connection = &mut self.connections[id.key as usize];
+        match std::mem::replace(&mut connection.state, State::Head(None)) {
+            State::Head(None) => {
+                let mut store = std::mem::replace(&mut self.store, HeadStore::new(false));
+                store.reuse(connection.trusted);
+                let next = self.step_head(id, &mut store, rest, handler);
+                // A partial head has taken its store along.
+                self.store = store;
+                next
+            }
+            State::Head(Some(mut store)) => self.step_head(id, &mut store, rest, handler),
+            State::Body(incoming) => self.step_body(id, incoming, rest, handler),
+            state => {
+                connection.state = state;
+                Next::Stop
+            }
+        }
+    }
+
+    fn step_head(
+        &mut self,
+        id: ConnectionId,
+        store: &mut HeadStore,
+        rest: &mut &[u8],
+        handler: &mut dyn Handler,
+    ) -> Next {
+        let buffer = *rest;
+        let head = match self.options.parser.parse(store, buffer) {
+            Ok(Parse::Complete(head)) => head,
+            Ok(Parse::Incomplete) => {
+                let store = std::mem::replace(store, HeadStore::new(false));
+                self.connections[id.key as usize].state = State::Head(Some(Box::new(store)));
+                return Next::Wait;
+            }
+            Err(reject) => {
+                let head = reject.has_request.then(|| store.head(buffer));
+                self.reject(id, &reject, head, handler);
+                return Next::Stop;
+            }
+        };
+        *rest = &buffer[head.len()..];
+        if head.expect_continue() {
+            self.connections[id.key as usize].output.push_bytes(CONTINUE);
+        }
+        let expected = match head.framing() {
+            Framing::None => return self.serve(id, head, Body::Empty, rest.is_empty(), handler),
+            Framing::Length(length) => Some(length),
+            Framing::Chunked => None,
+        };
+        let decoder = BodyDecoder::new(head.framing());
+        let mut incoming = Incoming {
+            store: HeadStore::new(false),
+            head: Vec::new(),
+            decoder,
+            buffer: BodyBuffer::new(expected),
+        };
+        match receive(&self.options.parser, &mut incoming, rest) {
+            Ok(true) => self.serve_received(id, head, incoming, rest, handler),
+            Ok(false) => {
+                incoming.head = buffer[..head.len()].to_vec();
+                incoming.store = std::mem::replace(store, HeadStore::new(false));
+                let connection = &mut self.connections[id.key as usize];
+                connection.state = State::Body(Box::new(incoming));
+                // The client may wait for this before it goes on.
+                self.flush_interim(id.key)
+            }
+            Err(fault) => self.body_fault(id, &fault, head, handler),
+        }
+    }
+
+    fn step_body(
+        &mut self,
+        id: ConnectionId,
+        mut incoming: Box<Incoming>,
+        rest: &mut &[u8],
+        handler: &mut dyn Handler,
+    ) -> Next {
+        match receive(&self.options.parser, &mut incoming, rest) {
+            Ok(true) => {
+                let head_bytes = std::mem::take(&mut incoming.head);
+                let store = std::mem::replace(&mut incoming.store, HeadStore::new(false));
+                self.serve_received(id, store.head(&head_bytes), *incoming, rest, handler)
+            }
+            Ok(false) => {
+                self.connections[id.key as usize].state = State::Body(incoming);
+                Next::Wait
+            }
+            Err(fault) => {
+                let head_bytes = std::mem::take(&mut incoming.head);
+                self.body_fault(id, &fault, incoming.store.head(&head_bytes), handler)
+            }
+        }
+    }
+
+    fn serve_received(
+        &mut self,
+        id: ConnectionId,
+        head: Head<'_>,
+        incoming: Incoming,
+        rest: &[u8],
+        handler: &mut dyn Handler,
+    ) -> Next {
+        match incoming.buffer.finish() {
+            Ok(body) => self.serve(id, head, body, rest.is_empty(), handler),
+            Err(error) => self.body_fault(id, &BodyFault::Storage(error), head, handler),
+        }
+    }
+
+    /// Hands a complete request to the handler and decides what becomes of its connection.
+    fn serve(
+        &mut self,
+        id: ConnectionId,
+        head: Head<'_>,
+        body: Body,
+        last: bool,
+        handler: &mut dyn Handler,
+    ) -> Next {
+        let connection = &mut self.connections[id.key as usize];
+        let Some(stream) = connection.stream.take() else { return Next::Stop };
+        let output = std::mem::take(&mut connection.output);
+        let keep_alive = handler.keeps_alive()
+            && head.keep_alive()
+            && !self.retiring
+            && !self.options.keep_alive.is_zero();
+        let facts = Facts { minor: head.version().1, head: head.is_head(), keep_alive };
+        let request = Request {
+            head,
+            body,
+            peer: connection.peer,
+            connection: id,
+            listener: connection.listener,
+        };
+        self.exchange.begin(stream, output, facts);
+        handler.handle(request, &self.exchange);
+        let Some(ending) = self.exchange.end() else {
+            self.close(id.key);
+            return Next::Stop;
+        };
+        if ending.broken {
+            self.close(id.key);
+            return Next::Stop;
+        }
+        let leave = if last && !head.keep_alive() { Leave::AtOnce } else { Leave::Lingering };
+        let connection = &mut self.connections[id.key as usize];
+        connection.served = true;
+        connection.stream = Some(ending.stream);
+        connection.output = ending.output;
+        if !connection.output.is_empty() {
+            connection.state = State::Drain { reusable: ending.reusable, leave };
+            return Next::Stop;
+        }
+        self.after_response(id.key, ending.reusable, leave)
+    }
+
+    fn after_response(&mut self, key: u32, reusable: bool, leave: Leave) -> Next {
+        if reusable {
+            self.connections[key as usize].state = State::Head(None);
+            return Next::Go;
+        }
+        self.leave(key, leave);
+        Next::Stop
+    }
+
+    fn leave(&mut self, key: u32, leave: Leave) {
+        match leave {
+            Leave::AtOnce => self.close(key),
+            Leave::Lingering => {
+                let connection = &mut self.connections[key as usize];
+                if let Some(stream) = &connection.stream {
+                    stream.shutdown_write();
+                }
+                connection.input = Vec::new();
+                connection.state = State::Linger { left: LINGER_BYTES };
+            }
+        }
+    }
+
+    /// Answers with an error page and gives up the connection.
+    fn reject(
+        &mut self,
+        id: ConnectionId,
+        reject: &Reject,
+        head: Option<Head<'_>>,
+        handler: &mut dyn Handler,
+    ) {
+        let connection = &self.connections[id.key as usize];
+        let request = head.map(|head| Request {
+            head,
+            body: Body::Empty,
+            peer: connection.peer,
+            connection: id,
+            listener: connection.listener,
+        });
+        handler.rejected(reject, connection.peer, request.as_ref());
+        self.answer_and_leave(id.key, &reject.page());
+    }
+
+    fn answer_and_leave(&mut self, key: u32, page: &[u8]) {
+        let connection = &mut self.connections[key as usize];
+        connection.output.push_bytes(page);
+        connection.state = State::Drain { reusable: false, leave: Leave::Lingering };
+        self.flush(key);
+    }
+
+    fn body_fault(
+        &mut self,
+        id: ConnectionId,
+        fault: &BodyFault,
+        head: Head<'_>,
+        handler: &mut dyn Handler,
+    ) -> Next {
+        match fault {
+            BodyFault::Framing(reject) => self.reject(id, reject, Some(head), handler),
+            BodyFault::Storage(error) => {
+                tracing::error!(
+                    "Cannot store a request body in {}: {error}. The request is answered with 500.",
+                    std::env::temp_dir().display()
+                );
+                self.answer_and_leave(id.key, &internal_server_error());
+            }
+        }
+        Next::Stop
+    }
+
+    /// Sends `100 Continue` to a client that waits for it.
+    fn flush_interim(&mut self, key: u32) -> Next {
+        let Connection { stream, output, .. } = &mut self.connections[key as usize];
+        if let Some(stream) = stream
+            && output.flush(stream).is_err()
+        {
+            self.close(key);
+            return Next::Stop;
+        }
+        Next::Wait
+    }
+
+    /// Writes what is left of a response.
+    fn drain(&mut self, key: u32, handler: &mut dyn Handler) {
+        self.flush(key);
+        let Some(connection) = self.connections.get(key as usize) else { return };
+        if !connection.input.is_empty() && matches!(connection.state, State::Head(_)) {
+            self.resume(key, handler);
+        } else {
+            self.settle(key);
+        }
+    }
+
+    /// Writes what the kernel takes; once all is written, goes on with the connection or leaves it.
+    fn flush(&mut self, key: u32) {
+        let Connection { stream, output, state, .. } = &mut self.connections[key as usize];
+        let Some(stream) = stream else { return };
+        let before = output.buffered();
+        match output.flush(stream) {
+            Ok(Flush::Drained) => {
+                if let State::Drain { reusable, leave } = *state {
+                    self.after_response(key, reusable, leave);
+                }
+            }
+            Ok(Flush::Blocked) => {
+                if output.buffered() != before || before == 0 {
+                    self.timers.arm(key, Kind::Write, time::monotonic_coarse_ns());
+                }
+            }
+            Err(error) => {
+                tracing::debug!("Closing connection: {error}");
+                self.close(key);
+            }
+        }
+    }
+
+    /// Reads and throws away what comes behind our close.
+    fn linger(&mut self, key: u32) {
+        let Connection { stream, state, .. } = &mut self.connections[key as usize];
+        let (Some(stream), State::Linger { left }) = (stream, state) else { return };
+        match stream.recv(&mut self.scratch) {
+            Io::Done(count @ 1..) if count < *left => *left -= count,
+            Io::WouldBlock => {}
+            _ => self.close(key),
+        }
+    }
+
+    /// Watches the connection for what it waits for, with the deadline that goes with it.
+    fn settle(&mut self, key: u32) {
+        let Some(connection) = self.connections.get_mut(key as usize) else { return };
+        let (interest, kind) = match &connection.state {
+            State::Head(None) if connection.served => (Interest::Read, Kind::Idle),
+            State::Head(_) => (Interest::Read, Kind::Head),
+            State::Body(_) => (Interest::Read, Kind::Body),
+            State::Drain { .. } => (Interest::Write, Kind::Write),
+            State::Linger { .. } => (Interest::Read, Kind::Linger),
+        };
+        // A head has to be complete some time after its first byte, however its bytes trickle; for
+        // the others it is progress that counts.
+        let keep = matches!(kind, Kind::Head | Kind::Linger | Kind::Write)
+            && self.timers.armed(key) == Some(kind);
+        if !keep {
+            self.timers.arm(key, kind, time::monotonic_coarse_ns());
+        }
+        if connection.interest == Some(interest) {
+            return;
+        }
+        let Some(stream) = &connection.stream else { return };
+        let token = connection.token(key);
+        let watched = match connection.interest {
+            None => self.epoll.add(stream, token, interest),
+            Some(_) => self.epoll.modify(stream, token, interest),
+        };
+        match watched {
+            Ok(()) => connection.interest = Some(interest),
+            Err(error) => {
+                tracing::error!("Cannot watch a connection: {error}");
+                self.close(key);
+            }
+        }
+    }
+}
+
+/// Why a request body cannot be had.
+enum BodyFault {
+    Framing(Reject),
+    Storage(io::Error),
+}
+
+/// Moves what there is of the body from `rest` into the buffer; `true` once it is complete.
+fn receive(
+    parser: &HeadParser,
+    incoming: &mut Incoming,
+    rest: &mut &[u8],
+) -> Result<bool, BodyFault> {
+    let Incoming { decoder, buffer, .. } = incoming;
+    let mut stored = Ok(());
+    let progress = decoder
+        .decode(parser, rest, &mut |piece: &[u8]| {
+            if stored.is_ok() {
+                stored = buffer.append(piece);
+            }
+        })
+        .map_err(BodyFault::Framing)?;
+    stored.map_err(BodyFault::Storage)?;
+    *rest = &rest[progress.consumed..];
+    Ok(progress.done)
+}
