@@ -1,3 +1,10 @@
 //! The embedded interpreter and everything that knows Python.
 
 pub mod conf;
+pub mod environment;
+mod ffi;
+pub mod interpreter;
+pub mod loader;
+pub mod signals;
+mod support;
+pub mod wsgi;

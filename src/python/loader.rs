@@ -1,0 +1,63 @@
+//! Loading the application named on the command line.
+
+use pyo3::exceptions::PySystemExit;
+use pyo3::prelude::*;
+
+use super::support;
+
+/// Why there is no application.
+pub enum LoadError {
+    /// The module is there, the application is not; the message says so.
+    NotFound(String),
+    /// The module ended the program: `sys.exit` at import.
+    Exit(i32),
+    /// The import failed.
+    Failed { message: String, traceback: String },
+}
+
+impl LoadError {
+    /// What an exception during the import means.
+    pub fn from_exception(py: Python<'_>, error: &PyErr) -> Self {
+        if let Some(status) = exit_status(py, error) {
+            return Self::Exit(status);
+        }
+        let message = error.value(py).str().map_or_else(
+            |_| error.get_type(py).to_string(),
+            |text| text.to_string_lossy().into_owned(),
+        );
+        let not_found = support::module(py)
+            .and_then(|module| module.getattr("AppImportError"))
+            .is_ok_and(|class| error.is_instance(py, &class));
+        if not_found {
+            return Self::NotFound(message);
+        }
+        Self::Failed { message, traceback: support::traceback(py, error) }
+    }
+}
+
+/// Imports the application `MODULE`, `MODULE:NAME` or `MODULE:FACTORY(ARGUMENTS)`.
+///
+/// # Errors
+/// See [`LoadError`].
+pub fn load(py: Python<'_>, uri: &str) -> Result<Py<PyAny>, LoadError> {
+    support::module(py)
+        .and_then(|module| module.call_method1("load", (uri,)))
+        .map(Bound::unbind)
+        .map_err(|error| LoadError::from_exception(py, &error))
+}
+
+/// The status a `SystemExit` asks for, with the message it may carry printed as Python does;
+/// `None` for other exceptions.
+pub fn exit_status(py: Python<'_>, error: &PyErr) -> Option<i32> {
+    if !error.is_instance_of::<PySystemExit>(py) {
+        return None;
+    }
+    let code = error.value(py).getattr("code").ok()?;
+    if code.is_none() {
+        return Some(0);
+    }
+    Some(code.extract().unwrap_or_else(|_| {
+        eprintln!("{code}");
+        1
+    }))
+}

@@ -1,0 +1,91 @@
+//! Signals of a worker on Python's side.
+//!
+//! A signal reaches the worker through its pipe, between requests. Three must not wait for the end
+//! of the request: INT and QUIT (stop now) and ABRT (the request takes too long). While the
+//! application runs, they are also delivered as Python delivers signals, and end the request by
+//! `SystemExit`.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pyo3::exceptions::PySystemExit;
+use pyo3::prelude::*;
+use pyo3::types::{PyCFunction, PyDict, PyTuple};
+
+use super::{ffi, support};
+use crate::log;
+use crate::sys::signal::{self, Pipe, Signal};
+
+/// The application is running on the main thread.
+static IN_APPLICATION: AtomicBool = AtomicBool::new(false);
+
+/// Signals that a worker acts upon.
+const HANDLED: [Signal; 6] =
+    [Signal::INT, Signal::QUIT, Signal::TERM, Signal::ABRT, Signal::USR1, Signal::WINCH];
+
+/// Sets up a worker's signal handling. Its pipe must be there already.
+///
+/// # Errors
+/// The `signal` module does not work.
+pub fn install(py: Python<'_>) -> PyResult<()> {
+    dump_crashes(py);
+    // Python must know a handler for each: libraries chain to the one they replace.
+    let handler = PyCFunction::new_closure(py, None, None, handle)?;
+    let module = py.import("signal")?;
+    for signal in HANDLED {
+        module.call_method1("signal", (signal.raw(), &handler))?;
+    }
+    // Over those, ours: it also writes to the pipe.
+    Pipe::install(&HANDLED)?;
+    signal::on_signal(Some(interrupt));
+    Ok(())
+}
+
+/// Brackets a call of the application.
+pub fn in_application<R>(call: impl FnOnce() -> R) -> R {
+    IN_APPLICATION.store(true, Ordering::Relaxed);
+    let result = call();
+    IN_APPLICATION.store(false, Ordering::Relaxed);
+    result
+}
+
+/// Runs in the signal handler: has Python call [`handle`] if a request is to be ended.
+fn interrupt(number: i32) {
+    let urgent = [Signal::INT, Signal::QUIT, Signal::ABRT].map(Signal::raw).contains(&number);
+    if urgent && IN_APPLICATION.load(Ordering::Relaxed) {
+        ffi::interrupt(number);
+    }
+}
+
+/// What Python calls for a signal: by itself, or because a handler of the application chains to us.
+fn handle(args: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
+    let py = args.py();
+    let signal = Signal::from_raw(args.get_item(0)?.extract()?);
+    Pipe::of_process().inspect(|pipe| pipe.push(signal));
+    if !IN_APPLICATION.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    if signal == Signal::ABRT {
+        tracing::error!("Stacks of the worker when it was aborted:\n{}", support::stacks(py));
+        return Err(PySystemExit::new_err(1));
+    }
+    if signal == Signal::INT || signal == Signal::QUIT {
+        return Err(PySystemExit::new_err(0));
+    }
+    Ok(())
+}
+
+/// Has stacks written to the error log when the process crashes, and on the master's demand when it
+/// is stuck where no Python handler can run.
+fn dump_crashes(py: Python<'_>) {
+    let Some(fd) = log::error_fd() else { return };
+    let set_up = || -> PyResult<()> {
+        let faulthandler = py.import("faulthandler")?;
+        let number = std::os::fd::AsRawFd::as_raw_fd(&fd);
+        faulthandler.call_method1("enable", (number,))?;
+        faulthandler.call_method1("register", (Signal::dump().raw(), number, true, false))?;
+        Ok(())
+    };
+    if let Err(error) = set_up() {
+        tracing::debug!("Crashes of workers will show no Python stack: {error}");
+    }
+}

@@ -1,0 +1,99 @@
+"""What is easier said in Python than in Rust: finding the application, and tracebacks as text.
+
+Executed once in the server's own namespace; nothing here runs per request.
+"""
+
+import ast
+import importlib
+import os
+import sys
+import threading
+import traceback
+
+
+class AppImportError(Exception):
+    """The module was imported, but the application object is not to be had from it."""
+
+
+def load(uri):
+    """Import the application named by MODULE, MODULE:NAME or MODULE:FACTORY(ARGUMENTS)."""
+    module_name, _, expression = uri.partition(":")
+    expression = expression or "application"
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError:
+        if module_name.endswith(".py") and os.path.exists(module_name):
+            stem = module_name.rpartition(".")[0]
+            raise ImportError(
+                "Failed to find application, did you mean '%s:%s'?" % (stem, expression)
+            ) from None
+        raise
+    name, args, kwargs = _parse(expression)
+    try:
+        app = getattr(module, name)
+    except AttributeError:
+        raise AppImportError(
+            "Failed to find attribute %r in %r." % (name, module_name)
+        ) from None
+    if args is not None:
+        app = _call(app, args, kwargs)
+    if app is None:
+        raise AppImportError("Failed to find application object: %r" % expression)
+    if not callable(app):
+        raise AppImportError("Application object must be callable.")
+    return app
+
+
+def _parse(expression):
+    """Split an expression into a name and, if it is a call, its literal arguments."""
+    try:
+        body = ast.parse(expression, mode="eval").body
+    except SyntaxError:
+        raise AppImportError(
+            "Failed to parse %r as an attribute name or function call." % expression
+        ) from None
+    if isinstance(body, ast.Name):
+        return body.id, None, None
+    if not isinstance(body, ast.Call):
+        raise AppImportError(
+            "Failed to parse %r as an attribute name or function call." % expression
+        )
+    if not isinstance(body.func, ast.Name):
+        raise AppImportError("Function reference must be a simple name: %r" % expression)
+    try:
+        args = [ast.literal_eval(arg) for arg in body.args]
+        kwargs = {kw.arg: ast.literal_eval(kw.value) for kw in body.keywords}
+    except ValueError:
+        raise AppImportError(
+            "Failed to parse arguments as literal values: %r" % expression
+        ) from None
+    return body.func.id, args, kwargs
+
+
+def _call(factory, args, kwargs):
+    """Call an application factory; arguments that do not fit are told from errors inside it."""
+    try:
+        return factory(*args, **kwargs)
+    except TypeError as error:
+        inner = sys.exc_info()[2].tb_next
+        if inner is not None:
+            raise
+        raise AppImportError("TypeError: %s" % error) from None
+
+
+def format_exception(error):
+    """A traceback as Python prints it."""
+    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    return text.rstrip("\n")
+
+
+def format_stacks():
+    """The stacks of all threads, the calling one first."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    own = threading.get_ident()
+    frames = sys._current_frames()
+    lines = []
+    for ident in sorted(frames, key=lambda ident: (ident != own, ident)):
+        lines.append("Thread %s (%s):" % (ident, names.get(ident, "unknown to threading")))
+        lines.extend(line.rstrip("\n") for line in traceback.format_stack(frames[ident]))
+    return "\n".join(lines)

@@ -1,0 +1,306 @@
+//! The environ of a request (PEP 3333, "environ Variables").
+
+use std::net::SocketAddr;
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyString};
+
+use super::file_wrapper::FileWrapper;
+use super::input::Input;
+use super::names::Names;
+use crate::http::{Head, percent_decode};
+use crate::python::ffi;
+use crate::reactor::{Body, ConnectionId, Peer, Request};
+
+/// What stays the same for all requests of a worker.
+pub struct Settings {
+    pub multithread: bool,
+    pub multiprocess: bool,
+    /// Name and port of each listener, for `SERVER_NAME` and `SERVER_PORT`; `None` as the port
+    /// marks a unix socket.
+    pub servers: Vec<(String, Option<String>)>,
+    pub server_software: &'static str,
+    pub errors: Py<PyAny>,
+}
+
+/// Keys and values that are made once and used for every request.
+struct Fixed {
+    request_method: Py<PyString>,
+    query_string: Py<PyString>,
+    raw_uri: Py<PyString>,
+    path_info: Py<PyString>,
+    server_protocol: Py<PyString>,
+    remote_addr: Py<PyString>,
+    remote_port: Py<PyString>,
+    input: Py<PyString>,
+    http_host: Py<PyString>,
+    script_name: Py<PyString>,
+    get: Py<PyString>,
+    post: Py<PyString>,
+    http_10: Py<PyString>,
+    empty: Py<PyString>,
+    empty_input: Py<Input>,
+}
+
+/// The strings of a client address, kept while its connection lasts.
+struct Address {
+    connection: ConnectionId,
+    host: Py<PyString>,
+    port: Py<PyString>,
+}
+
+/// Builds the environ of each request from a prepared one.
+pub struct Environ {
+    fixed: Fixed,
+    names: Names,
+    /// One per listener.
+    prepared: Vec<Prepared>,
+    /// By connection key.
+    addresses: Vec<Option<Address>>,
+    /// Where the application is mounted unless a trusted proxy says otherwise.
+    script_name: String,
+}
+
+/// A request path outside the place where the application is mounted.
+pub struct OutsideScriptName {
+    pub path: Vec<u8>,
+    pub script_name: Vec<u8>,
+}
+
+struct Prepared {
+    dict: Py<PyDict>,
+    unix: bool,
+}
+
+impl Environ {
+    pub fn new(py: Python<'_>, settings: &Settings) -> PyResult<Self> {
+        let string = |text: &str| PyString::intern(py, text).unbind();
+        let fixed = Fixed {
+            request_method: string("REQUEST_METHOD"),
+            query_string: string("QUERY_STRING"),
+            raw_uri: string("RAW_URI"),
+            path_info: string("PATH_INFO"),
+            server_protocol: string("SERVER_PROTOCOL"),
+            remote_addr: string("REMOTE_ADDR"),
+            remote_port: string("REMOTE_PORT"),
+            input: string("wsgi.input"),
+            http_host: string("HTTP_HOST"),
+            script_name: string("SCRIPT_NAME"),
+            get: string("GET"),
+            post: string("POST"),
+            http_10: string("HTTP/1.0"),
+            empty: string(""),
+            empty_input: Py::new(py, Input::new(Body::Empty))?,
+        };
+        let script_name = std::env::var("SCRIPT_NAME").unwrap_or_default();
+        let prepared = settings
+            .servers
+            .iter()
+            .map(|(name, port)| {
+                let dict = prepare(py, settings, &fixed, name, port.as_deref(), &script_name)?;
+                Ok(Prepared { dict: dict.unbind(), unix: port.is_none() })
+            })
+            .collect::<PyResult<Vec<_>>>()?;
+        Ok(Self { fixed, names: Names::new(py)?, prepared, addresses: Vec::new(), script_name })
+    }
+
+    /// The environ of one request. Takes the body out of it.
+    pub fn build<'py>(
+        &mut self,
+        py: Python<'py>,
+        request: &mut Request<'_>,
+    ) -> PyResult<Result<Bound<'py, PyDict>, OutsideScriptName>> {
+        let head = &request.head;
+        let fixed = &self.fixed;
+        let prepared = &self.prepared[request.listener];
+        let environ = prepared.dict.bind(py).copy()?;
+
+        match head.method() {
+            // The prepared value.
+            b"GET" => {}
+            b"POST" => environ.set_item(&fixed.request_method, &fixed.post)?,
+            other => environ.set_item(&fixed.request_method, ffi::latin1(py, other)?)?,
+        }
+        match head.version() {
+            (1, 1) => {}
+            (1, 0) => environ.set_item(&fixed.server_protocol, &fixed.http_10)?,
+            (major, minor) => {
+                environ.set_item(&fixed.server_protocol, format!("HTTP/{major}.{minor}"))?;
+            }
+        }
+        if let Err(outside) = self.set_target(py, &environ, head)? {
+            return Ok(Err(outside));
+        }
+        self.set_peer(py, &environ, request.connection, request.peer)?;
+        if let Some(https) = head.scheme_https() {
+            let scheme = if https { intern!(py, "https") } else { intern!(py, "http") };
+            environ.set_item(intern!(py, "wsgi.url_scheme"), scheme)?;
+        }
+        match std::mem::replace(&mut request.body, Body::Empty) {
+            // The prepared value: nothing can be changed about an empty stream.
+            Body::Empty => {}
+            body => environ.set_item(&self.fixed.input, Py::new(py, Input::new(body))?)?,
+        }
+        self.set_headers(py, &environ, head)?;
+        if self.prepared[request.listener].unix {
+            set_server_from_host(py, &environ, head)?;
+        }
+        Ok(Ok(environ))
+    }
+
+    fn set_target(
+        &self,
+        py: Python<'_>,
+        environ: &Bound<'_, PyDict>,
+        head: &Head<'_>,
+    ) -> PyResult<Result<(), OutsideScriptName>> {
+        let fixed = &self.fixed;
+        let raw = ffi::latin1(py, head.target())?;
+        let (mut path, query) = head.path_and_query();
+        if !query.is_empty() {
+            environ.set_item(&fixed.query_string, ffi::latin1(py, query)?)?;
+        }
+        // Underscores in names are only let through from where they are trusted.
+        let mut mounted = head.fields().filter(|(name, _)| is_script_name(name));
+        let script_name = mounted.next().map_or(self.script_name.as_bytes(), |(_, value)| value);
+        if !script_name.is_empty() {
+            let Some(rest) = path.strip_prefix(script_name) else {
+                let (path, script_name) = (path.to_vec(), script_name.to_vec());
+                return Ok(Err(OutsideScriptName { path, script_name }));
+            };
+            path = rest;
+        }
+        if script_name != self.script_name.as_bytes() {
+            environ.set_item(&fixed.script_name, ffi::latin1(py, script_name)?)?;
+        }
+        let path = percent_decode(path);
+        if *path == *head.target() {
+            environ.set_item(&fixed.path_info, &raw)?;
+        } else {
+            environ.set_item(&fixed.path_info, ffi::latin1(py, &path)?)?;
+        }
+        environ.set_item(&fixed.raw_uri, raw)?;
+        Ok(Ok(()))
+    }
+
+    fn set_peer(
+        &mut self,
+        py: Python<'_>,
+        environ: &Bound<'_, PyDict>,
+        connection: ConnectionId,
+        peer: Peer,
+    ) -> PyResult<()> {
+        let Peer::Inet(address) = peer else {
+            // The prepared empty address; a unix socket has no port.
+            return Ok(());
+        };
+        let index = connection.key as usize;
+        if index >= self.addresses.len() {
+            self.addresses.resize_with(index + 1, || None);
+        }
+        let known = match &self.addresses[index] {
+            Some(known) if known.connection == connection => known,
+            _ => self.addresses[index].insert(Address::new(py, connection, address)?),
+        };
+        environ.set_item(&self.fixed.remote_addr, &known.host)?;
+        environ.set_item(&self.fixed.remote_port, &known.port)
+    }
+
+    fn set_headers(
+        &mut self,
+        py: Python<'_>,
+        environ: &Bound<'_, PyDict>,
+        head: &Head<'_>,
+    ) -> PyResult<()> {
+        let mut host_seen = false;
+        for (name, value) in head.fields() {
+            let key = self.names.key(py, name)?;
+            let value = ffi::latin1(py, value)?;
+            if !host_seen && key.is(&self.fixed.http_host) {
+                // Replaces the prepared empty value; a second Host was refused.
+                host_seen = true;
+                environ.set_item(key, value)?;
+                continue;
+            }
+            let found = ffi::set_default(environ, &key, &value)?;
+            if !found.is(&value) {
+                // A repeated header: joined as RFC 9110 section 5.3 allows.
+                let joined = found.add(intern!(py, ",")).and_then(|text| text.add(&value))?;
+                environ.set_item(key, joined)?;
+            }
+        }
+        if !host_seen {
+            environ.del_item(&self.fixed.http_host)?;
+        }
+        Ok(())
+    }
+}
+
+impl Address {
+    fn new(py: Python<'_>, connection: ConnectionId, address: SocketAddr) -> PyResult<Self> {
+        Ok(Self {
+            connection,
+            host: PyString::new(py, &address.ip().to_string()).unbind(),
+            port: PyString::new(py, itoa::Buffer::new().format(address.port())).unbind(),
+        })
+    }
+}
+
+/// The environ of a `GET` in HTTP/1.1 on one listener, with a value for every key that each request
+/// sets: a copy has room for them and changing a value is cheaper than adding one.
+fn prepare<'py>(
+    py: Python<'py>,
+    settings: &Settings,
+    fixed: &Fixed,
+    name: &str,
+    port: Option<&str>,
+    script_name: &str,
+) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    let empty = &fixed.empty;
+    dict.set_item("wsgi.version", (1, 0))?;
+    dict.set_item("wsgi.url_scheme", "http")?;
+    dict.set_item("wsgi.errors", &settings.errors)?;
+    dict.set_item("wsgi.multithread", PyBool::new(py, settings.multithread))?;
+    dict.set_item("wsgi.multiprocess", PyBool::new(py, settings.multiprocess))?;
+    dict.set_item("wsgi.run_once", PyBool::new(py, false))?;
+    dict.set_item("wsgi.file_wrapper", py.get_type::<FileWrapper>())?;
+    dict.set_item("wsgi.input_terminated", PyBool::new(py, true))?;
+    dict.set_item("wsgi.input", &fixed.empty_input)?;
+    dict.set_item("SERVER_SOFTWARE", settings.server_software)?;
+    dict.set_item(&fixed.request_method, &fixed.get)?;
+    dict.set_item(&fixed.query_string, empty)?;
+    dict.set_item(&fixed.raw_uri, empty)?;
+    dict.set_item(&fixed.server_protocol, "HTTP/1.1")?;
+    dict.set_item("SERVER_NAME", name)?;
+    dict.set_item("SERVER_PORT", port.unwrap_or_default())?;
+    dict.set_item(&fixed.script_name, script_name)?;
+    dict.set_item(&fixed.path_info, empty)?;
+    dict.set_item(&fixed.remote_addr, empty)?;
+    if port.is_some() {
+        dict.set_item(&fixed.remote_port, empty)?;
+    }
+    dict.set_item(&fixed.http_host, empty)?;
+    Ok(dict)
+}
+
+fn is_script_name(name: &[u8]) -> bool {
+    name.len() == 11 && name.eq_ignore_ascii_case(b"SCRIPT_NAME")
+}
+
+/// On a unix socket the Host header names the server.
+fn set_server_from_host(
+    py: Python<'_>,
+    environ: &Bound<'_, PyDict>,
+    head: &Head<'_>,
+) -> PyResult<()> {
+    let Some(host) = head.host() else { return Ok(()) };
+    let (name, port) = match memchr::memchr(b':', host) {
+        Some(colon) => (&host[..colon], ffi::latin1(py, &host[colon + 1..])?),
+        None if head.scheme_https() == Some(true) => (host, PyString::new(py, "443")),
+        None => (host, PyString::new(py, "80")),
+    };
+    environ.set_item("SERVER_NAME", ffi::latin1(py, name)?)?;
+    environ.set_item("SERVER_PORT", port)
+}

@@ -1,0 +1,133 @@
+//! From header names to environ keys: `Accept-Language` is found as a ready `str`
+//! `HTTP_ACCEPT_LANGUAGE`.
+
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use crate::python::ffi;
+
+/// Slots of the table; a power of two.
+const SLOTS: usize = 512;
+/// How far from its place a name may lie.
+const PROBES: usize = 4;
+/// Longer names are not worth remembering.
+const MAX_NAME: usize = 64;
+
+struct Entry {
+    /// The name as it was sent.
+    name: Box<[u8]>,
+    key: Py<PyString>,
+}
+
+/// Names seen so far, as they were sent. It never grows: what finds no place is made anew each time,
+/// so that a client that invents names costs others nothing.
+pub struct Names {
+    slots: Vec<Option<Entry>>,
+}
+
+impl Names {
+    /// With the names that every client sends already in it.
+    pub fn new(py: Python<'_>) -> PyResult<Self> {
+        let mut names = Self { slots: (0..SLOTS).map(|_| None).collect() };
+        for name in COMMON {
+            names.key(py, name.as_bytes())?;
+            names.key(py, name.to_ascii_lowercase().as_bytes())?;
+        }
+        Ok(names)
+    }
+
+    /// The environ key of a header name.
+    pub fn key<'py>(&mut self, py: Python<'py>, name: &[u8]) -> PyResult<Bound<'py, PyString>> {
+        let start = hash(name);
+        let mut free = None;
+        for probe in 0..PROBES {
+            let index = (start + probe) % SLOTS;
+            match &self.slots[index] {
+                Some(entry) if *entry.name == *name => return Ok(entry.key.bind(py).clone()),
+                Some(_) => {}
+                None => free = free.or(Some(index)),
+            }
+        }
+        let key = make(py, name)?;
+        if let Some(index) = free
+            && name.len() <= MAX_NAME
+        {
+            self.slots[index] = Some(Entry { name: name.into(), key: key.clone().unbind() });
+        }
+        Ok(key)
+    }
+}
+
+/// Spreads names by length and four of their letters.
+fn hash(name: &[u8]) -> usize {
+    let len = name.len();
+    let at = |index: usize| usize::from(*name.get(index).unwrap_or(&0));
+    len.wrapping_mul(67)
+        ^ at(0).wrapping_mul(31)
+        ^ at(len / 2).wrapping_mul(131)
+        ^ at(len.wrapping_sub(2)).wrapping_mul(17)
+        ^ at(len.wrapping_sub(1)).wrapping_mul(257)
+}
+
+/// `HTTP_` and the name in upper case with `-` as `_`. Content-Type and Content-Length go without
+/// the prefix, as in CGI (RFC 3875 section 4.1).
+fn make<'py>(py: Python<'py>, name: &[u8]) -> PyResult<Bound<'py, PyString>> {
+    let mut key = Vec::with_capacity(5 + name.len());
+    key.extend_from_slice(b"HTTP_");
+    key.extend(name.iter().map(|byte| match byte {
+        b'-' => b'_',
+        other => other.to_ascii_uppercase(),
+    }));
+    let key = match &key[5..] {
+        bare @ (b"CONTENT_TYPE" | b"CONTENT_LENGTH") if name.contains(&b'-') => bare,
+        _ => &key[..],
+    };
+    // Interned, so that the look-up in the environ compares addresses.
+    match std::str::from_utf8(key) {
+        Ok(key) if key.len() <= 5 + MAX_NAME => Ok(PyString::intern(py, key)),
+        _ => ffi::latin1(py, key),
+    }
+}
+
+const COMMON: [&str; 40] = [
+    "Host",
+    "User-Agent",
+    "Accept",
+    "Accept-Language",
+    "Accept-Encoding",
+    "Accept-Charset",
+    "Connection",
+    "Cookie",
+    "Referer",
+    "Origin",
+    "Content-Type",
+    "Content-Length",
+    "Authorization",
+    "Cache-Control",
+    "Pragma",
+    "Upgrade-Insecure-Requests",
+    "If-None-Match",
+    "If-Modified-Since",
+    "Range",
+    "DNT",
+    "Sec-Fetch-Dest",
+    "Sec-Fetch-Mode",
+    "Sec-Fetch-Site",
+    "Sec-Fetch-User",
+    "Sec-CH-UA",
+    "Sec-CH-UA-Mobile",
+    "Sec-CH-UA-Platform",
+    "X-Requested-With",
+    "X-CSRFToken",
+    "X-Forwarded-For",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Host",
+    "X-Forwarded-Port",
+    "X-Real-IP",
+    "X-Request-ID",
+    "Traceparent",
+    "Priority",
+    "TE",
+    "Transfer-Encoding",
+    "Via",
+];

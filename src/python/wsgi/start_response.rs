@@ -1,0 +1,177 @@
+//! `start_response` and the `write` callable it returns (PEP 3333).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+
+use crate::http::HeaderBlock;
+use crate::http::{HeadError, check_status};
+use crate::python::ffi::{self, HeldBytes};
+use crate::reactor::{Exchange, Progress, Refusal, Shared};
+
+/// How long a client may take nothing of a response before it is given up.
+const WRITE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// The object whose method `start_response` applications call.
+#[pyclass(frozen, module = "rgunicorn")]
+pub struct StartResponse {
+    exchange: Arc<Exchange>,
+    serial: u64,
+    write: Py<Write>,
+}
+
+/// The `write` callable.
+#[pyclass(frozen, module = "rgunicorn")]
+pub struct Write {
+    exchange: Arc<Exchange>,
+    serial: u64,
+}
+
+impl StartResponse {
+    pub fn new(py: Python<'_>, exchange: &Arc<Exchange>, serial: u64) -> PyResult<Self> {
+        let write = Py::new(py, Write { exchange: Arc::clone(exchange), serial })?;
+        Ok(Self { exchange: Arc::clone(exchange), serial, write })
+    }
+
+    /// Nobody else holds the `write` callable.
+    pub fn write_is_free(&self, py: Python<'_>) -> bool {
+        ffi::references(self.write.bind(py)) == 1
+    }
+}
+
+#[pymethods]
+impl StartResponse {
+    /// `start_response(status, headers, exc_info=None)`
+    #[pyo3(signature = (status, headers, exc_info=None))]
+    fn start_response<'py>(
+        &self,
+        py: Python<'py>,
+        status: &Bound<'py, PyAny>,
+        headers: &Bound<'py, PyAny>,
+        exc_info: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Py<Write>> {
+        let exc_info = exc_info.filter(|info| !info.is_none());
+        let status = text(status)?;
+        let status_bytes = ffi::latin1_bytes(status)
+            .ok_or_else(|| PyValueError::new_err(format!("Invalid status {}", shown(status))))?;
+        let code = check_status(status_bytes).map_err(|error| invalid(&error))?;
+        let fill = |block: &mut HeaderBlock| collect(headers, block);
+        match self.exchange.start(self.serial, (code, status_bytes), exc_info.is_some(), fill) {
+            Ok(()) => Ok(self.write.clone_ref(py)),
+            Err(Refusal::HeadSent) => Err(match exc_info {
+                Some(info) => reraise(info),
+                None => PyAssertionError::new_err("Response headers already set!"),
+            }),
+            Err(refusal) => Err(error_of(refusal)),
+        }
+    }
+}
+
+#[pymethods]
+impl Write {
+    fn __call__(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let data = bytes(data)?;
+        send(py, &self.exchange, self.serial, data)
+    }
+}
+
+/// Sends one piece of the body and waits if the client is far behind.
+pub fn send(
+    py: Python<'_>,
+    exchange: &Exchange,
+    serial: u64,
+    data: &Bound<'_, PyBytes>,
+) -> PyResult<()> {
+    let hold = || Box::new(HeldBytes::new(data)) as Shared;
+    match exchange.write(serial, data.as_bytes(), hold) {
+        Ok(Progress::Open) => Ok(()),
+        Ok(Progress::Full) => {
+            py.detach(|| exchange.wait(WRITE_PATIENCE)).map_err(|refusal| error_of(refusal.widen()))
+        }
+        Err(refusal) => Err(error_of(refusal.widen())),
+    }
+}
+
+/// A body item must be `bytes`.
+pub fn bytes<'a, 'py>(item: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyBytes>> {
+    item.cast::<PyBytes>()
+        .map_err(|_| PyTypeError::new_err(format!("{} is not a byte", shown(item))))
+}
+
+/// The exception for a call that the exchange refused.
+pub fn error_of(refusal: Refusal<PyErr>) -> PyErr {
+    match refusal {
+        Refusal::Over => PyRuntimeError::new_err("this request is over"),
+        Refusal::AlreadyStarted | Refusal::HeadSent => {
+            PyAssertionError::new_err("Response headers already set!")
+        }
+        Refusal::NotStarted => {
+            PyAssertionError::new_err("the application did not call start_response")
+        }
+        Refusal::Gone => ClientGone::new_err("the client closed the connection"),
+        Refusal::Invalid(error) => error,
+    }
+}
+
+pyo3::create_exception!(
+    rgunicorn,
+    ClientGone,
+    pyo3::exceptions::PyConnectionError,
+    "The client went away while its response was being sent."
+);
+
+fn collect(headers: &Bound<'_, PyAny>, block: &mut HeaderBlock) -> PyResult<()> {
+    if let Ok(list) = headers.cast_exact::<PyList>() {
+        for pair in list {
+            add(&pair, block)?;
+        }
+        return Ok(());
+    }
+    for pair in headers.try_iter()? {
+        add(&pair?, block)?;
+    }
+    Ok(())
+}
+
+fn add(pair: &Bound<'_, PyAny>, block: &mut HeaderBlock) -> PyResult<()> {
+    let (name, value);
+    if let Ok(tuple) = pair.cast_exact::<PyTuple>()
+        && tuple.len() == 2
+    {
+        name = tuple.get_item(0)?;
+        value = tuple.get_item(1)?;
+    } else {
+        (name, value) = pair.extract()?;
+    }
+    let (name, value) = (text(&name)?, text(&value)?);
+    let name_bytes = ffi::latin1_bytes(name).unwrap_or(b"");
+    let value_bytes = ffi::latin1_bytes(value)
+        .ok_or_else(|| PyValueError::new_err(format!("Invalid header value {}", shown(value))))?;
+    block.push(name_bytes, value_bytes).map_err(|error| invalid(&error))
+}
+
+fn invalid(error: &HeadError) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
+
+fn text<'a, 'py>(object: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyString>> {
+    object
+        .cast::<PyString>()
+        .map_err(|_| PyTypeError::new_err(format!("{} is not a string", shown(object))))
+}
+
+fn shown(object: &Bound<'_, PyAny>) -> String {
+    object.repr().map_or_else(|_| "?".to_owned(), |repr| repr.to_string_lossy().into_owned())
+}
+
+/// The exception that `sys.exc_info()` described.
+fn reraise(info: &Bound<'_, PyAny>) -> PyErr {
+    match info.get_item(1) {
+        Ok(value) if !value.is_none() => PyErr::from_value(value),
+        Ok(_) => PyAssertionError::new_err("Response headers already set!"),
+        Err(error) => error,
+    }
+}
