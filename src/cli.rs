@@ -1,7 +1,196 @@
-//! The command: wires configuration, interpreter, master and worker.
+//! The command: wires configuration, interpreter, master and workers.
 
-/// Runs the program and returns its exit status.
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use pyo3::prelude::*;
+
+use crate::app::{Host, Seat};
+use crate::config::{self, Config, Loaded, reference};
+use crate::error::{Error, Exit};
+use crate::log;
+use crate::master;
+use crate::python::conf::{self, PythonConf};
+use crate::python::loader::{self, LoadError};
+use crate::python::{environment, interpreter};
+use crate::sys::{process, proctitle};
+use crate::worker;
+
+/// Runs the program and returns its exit status. In the processes that it forks it does not return.
 #[must_use]
 pub fn main() -> i32 {
-    0
+    let args: Vec<OsString> = std::env::args_os().collect();
+    run(&args).unwrap_or_else(|error| {
+        // If stderr is gone the exit status has to do.
+        let _ = write!(std::io::stderr(), "{}", error.report());
+        error.status()
+    })
+}
+
+fn run(args: &[OsString]) -> Result<i32, Error> {
+    let options = args.get(1..).unwrap_or_default();
+    let start = config::start_directory(&variable)?;
+    let early = config::early(options, &variable)?;
+    if let Some(text) = early.exit {
+        return Ok(print(&text));
+    }
+    if let Err(error) = proctitle::init() {
+        // A cosmetic loss: the processes keep the name they were started by.
+        tracing::debug!("Process titles cannot be set: {error}");
+    }
+    let venv = early.venv.map(|venv| start.join(venv));
+    interpreter::initialize(venv.as_deref(), args)?;
+    Python::attach(|py| {
+        let status = with_python(py, options, start).unwrap_or_else(|error| {
+            let _ = write!(std::io::stderr(), "{}", error.report());
+            error.status()
+        });
+        // Runs `atexit` functions and flushes Python's streams, like the end of any Python program.
+        interpreter::finalize(py);
+        process::exit_now(status)
+    })
+}
+
+fn with_python(py: Python<'_>, options: &[OsString], start: PathBuf) -> Result<i32, Error> {
+    conf::enter(&start)?;
+    let mut program = Program {
+        options: options.to_vec(),
+        files: PythonConf::new(start.clone()),
+        start,
+        app: None,
+        environment: environment::Exports::default(),
+    };
+    let config = match program.load()? {
+        Loaded::Run(config) => *config,
+        Loaded::Exit(text) => return Ok(print(&text)),
+    };
+    if config.print_config {
+        print(&reference::print(&config));
+    }
+    if config.print_config || config.check_config {
+        return Ok(check(py, &config));
+    }
+    add_paths(py, config.pythonpath.as_deref())?;
+    let variables = config.env()?;
+    log::install(&config)?;
+    program.environment.apply(py, &variables)?;
+    if config.preload_app {
+        let uri = config.application().unwrap_or_default();
+        match loader::load(py, uri) {
+            Ok(app) => program.app = Some(app),
+            Err(error) => return Ok(preload_failed(error)),
+        }
+    }
+    Ok(master::run(config, &mut program))
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn print(text: &str) -> i32 {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => Exit::Ok as i32,
+        Err(_) => Exit::Config as i32,
+    }
+}
+
+/// Imports the application and tells whether that works.
+fn check(py: Python<'_>, config: &Config) -> i32 {
+    let failed = |text: &str| {
+        let _ = write!(std::io::stderr(), "\nError while loading the application:\n\n{text}\n");
+        Exit::Config as i32
+    };
+    match loader::load(py, config.application().unwrap_or_default()) {
+        Ok(_) => Exit::Ok as i32,
+        Err(LoadError::Exit(status)) => status,
+        Err(LoadError::NotFound(message)) => failed(&message),
+        Err(LoadError::Failed { traceback, .. }) => failed(&traceback),
+    }
+}
+
+/// A preloaded application that cannot be imported ends the start.
+fn preload_failed(error: LoadError) -> i32 {
+    let text = match error {
+        LoadError::Exit(status) => return status,
+        LoadError::NotFound(message) => message,
+        LoadError::Failed { traceback, .. } => traceback,
+    };
+    let _ = writeln!(std::io::stderr(), "{text}");
+    Exit::Config as i32
+}
+
+/// Puts the directories of `pythonpath` at the front of `sys.path`; the last one ends up first.
+fn add_paths(py: Python<'_>, paths: Option<&str>) -> Result<(), Error> {
+    let Some(paths) = paths else { return Ok(()) };
+    let insert = || -> PyResult<()> {
+        let path = py.import("sys")?.getattr("path")?;
+        for entry in paths.split(',') {
+            let entry = std::path::absolute(entry.trim()).unwrap_or_else(|_| entry.into());
+            if !path.contains(&entry)? {
+                path.call_method1("insert", (0, entry))?;
+            }
+        }
+        Ok(())
+    };
+    insert().map_err(|error| Error::config(format!("pythonpath cannot be used: {error}")))
+}
+
+/// The running program, as the master sees it.
+struct Program {
+    /// The command line without the program's name.
+    options: Vec<OsString>,
+    start: PathBuf,
+    files: PythonConf,
+    /// The preloaded application.
+    app: Option<Py<PyAny>>,
+    environment: environment::Exports,
+}
+
+impl Program {
+    /// Reads the configuration and goes to the directory it names.
+    fn load(&mut self) -> Result<Loaded, Error> {
+        let start: &Path = &self.start;
+        let loaded = Config::load(&self.options, &variable, start, &mut self.files)?;
+        if let Loaded::Run(config) = &loaded {
+            conf::enter(&config.chdir)?;
+        }
+        Ok(loaded)
+    }
+}
+
+impl Host for Program {
+    fn before_fork(&mut self) {
+        Python::attach(interpreter::before_fork);
+    }
+
+    fn after_fork_parent(&mut self) {
+        Python::attach(interpreter::after_fork_parent);
+    }
+
+    fn after_fork_child(&mut self) {
+        Python::attach(interpreter::after_fork_child);
+    }
+
+    fn unlocked(&mut self, wait: &mut (dyn FnMut() + Send)) {
+        Python::attach(|py| py.detach(wait));
+    }
+
+    fn read_config(&mut self) -> Result<Config, Error> {
+        Python::attach(|py| {
+            self.environment.undo(py)?;
+            match self.load()? {
+                Loaded::Run(config) => {
+                    self.environment.apply(py, &config.env()?)?;
+                    Ok(*config)
+                }
+                Loaded::Exit(_) => Err(Error::config("the configuration cannot be read again")),
+            }
+        })
+    }
+
+    fn work(&mut self, seat: Seat<'_>) -> i32 {
+        worker::run(&seat, self.app.as_ref())
+    }
 }

@@ -3,7 +3,7 @@
 //! The layers and the rule about imports between them are in `docs/design.md`; `tests/it/layers.rs`
 //! enforces them.
 
-// app is wired in by cli.
+mod app;
 pub mod cli;
 mod config;
 mod error;

@@ -1,1 +1,7 @@
 //! A worker process, from fork to exit.
+
+mod boot;
+mod requests;
+mod serve;
+
+pub use boot::run;

@@ -1,0 +1,144 @@
+//! The steps of a worker after the fork, in order.
+
+use pyo3::prelude::*;
+
+use super::requests::Requests;
+use super::serve::serve;
+use crate::app::Seat;
+use crate::config::{Config, HeaderMap as Mapping};
+use crate::error::{Error, Exit};
+use crate::http::{HeadParser, HeaderMap, Limits, Policy, TrustList};
+use crate::net::listener::Listener;
+use crate::python::interpreter;
+use crate::python::loader::{self, LoadError};
+use crate::python::signals;
+use crate::python::wsgi::{Errors, Settings, Wsgi};
+use crate::reactor::{Options, Reactor};
+use crate::scoreboard::State;
+
+/// Lives the life of a worker and returns its exit status. `app` is there if it was preloaded.
+pub fn run(seat: &Seat<'_>, app: Option<&Py<PyAny>>) -> i32 {
+    Python::attach(|py| {
+        let status = match boot(py, seat, app) {
+            Ok((mut wsgi, mut reactor)) => {
+                let mut requests = Requests::new(seat, &mut wsgi);
+                serve(py, seat, &mut reactor, &mut requests).unwrap_or_else(|error| {
+                    tracing::error!("The worker cannot wait for events: {error}");
+                    FAILED
+                })
+            }
+            Err(failure) => failure.report(py),
+        };
+        interpreter::finalize(py);
+        status
+    })
+}
+
+/// Exit status of a worker that failed after it was ready.
+const FAILED: i32 = 255;
+
+/// Why a worker cannot serve.
+enum Failure {
+    Python(PyErr),
+    Load(LoadError),
+    Start(Error),
+}
+
+impl Failure {
+    /// Tells of the failure as gunicorn does; returns the exit status.
+    fn report(self, py: Python<'_>) -> i32 {
+        match self {
+            Self::Load(LoadError::NotFound(message)) => {
+                eprintln!("{message}");
+                Exit::AppLoad as i32
+            }
+            Self::Load(LoadError::Exit(status)) => status,
+            Self::Load(LoadError::Failed { message, traceback }) => {
+                tracing::error!("Exception in worker process\n{traceback}");
+                eprintln!("{message}");
+                Exit::WorkerBoot as i32
+            }
+            Self::Python(error) => {
+                let failed = LoadError::from_exception(py, &error);
+                Self::Load(failed).report(py)
+            }
+            Self::Start(error) => {
+                tracing::error!("Exception in worker process: {error}");
+                Exit::WorkerBoot as i32
+            }
+        }
+    }
+}
+
+impl From<PyErr> for Failure {
+    fn from(error: PyErr) -> Self {
+        Self::Python(error)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Start(error)
+    }
+}
+
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        Self::Load(error)
+    }
+}
+
+fn boot<'a>(
+    py: Python<'_>,
+    seat: &Seat<'a>,
+    app: Option<&Py<PyAny>>,
+) -> Result<(Wsgi, Reactor<'a>), Failure> {
+    let config = seat.config;
+    signals::install(py)?;
+    let app = match app {
+        Some(app) => app.clone_ref(py),
+        None => loader::load(py, config.application().unwrap_or_default())?,
+    };
+    let settings = Settings {
+        multithread: config.threads > 1,
+        multiprocess: config.workers > 1,
+        servers: seat.listeners.iter().map(server).collect(),
+        server_software: concat!("rgunicorn/", env!("CARGO_PKG_VERSION")),
+        errors: Py::new(py, Errors::new(config.errorlog.as_deref() == Some("-")))?.into_any(),
+    };
+    let wsgi = Wsgi::new(py, app, &settings, config.sendfile)?;
+    let reactor = Reactor::new(seat.listeners, options(config)?)
+        .map_err(|error| Error::config(format!("the event loop cannot be set up: {error}")))?;
+    seat.slot.set_state(State::Ready);
+    seat.bell.ring();
+    Ok((wsgi, reactor))
+}
+
+fn server(listener: &Listener) -> (String, Option<String>) {
+    let port = (!listener.is_unix()).then(|| listener.server_port.clone());
+    (listener.server_name.clone(), port)
+}
+
+fn options(config: &Config) -> Result<Options, Error> {
+    let size = |value: u32| usize::try_from(value).unwrap_or(usize::MAX);
+    let limits = Limits::new(
+        size(config.limit_request_line),
+        size(config.limit_request_fields),
+        size(config.limit_request_field_size),
+    );
+    let header_map = match config.header_map {
+        Mapping::Drop => HeaderMap::Drop,
+        Mapping::Refuse => HeaderMap::Refuse,
+        Mapping::Dangerous => HeaderMap::Dangerous,
+    };
+    let policy = Policy::new(header_map, &config.forwarder_headers, &config.secure_scheme_headers);
+    let trusted = TrustList::parse(&config.forwarded_allow_ips)
+        .map_err(|error| Error::config(error.to_string()))?;
+    Ok(Options {
+        parser: HeadParser::new(limits, policy),
+        trusted,
+        keep_alive: std::time::Duration::from_secs(config.keepalive),
+        connections: size(config.worker_connections).max(1),
+        shared: config.workers > 1,
+    })
+}

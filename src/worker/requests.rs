@@ -1,0 +1,146 @@
+//! What a worker does with each request, around the call of the application.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::app::{AccessSink, App, Seat};
+use crate::http::{HeaderBlock, Reject};
+use crate::log;
+use crate::log::access::{AccessLog, Entry, Lookup, Source};
+use crate::python::signals;
+use crate::reactor::{Exchange, Handler, Peer, Request, Summary};
+use crate::scoreboard::{Bell, Slot};
+use crate::sys::{process, random, time};
+
+/// The request handler of a worker.
+pub struct Requests<'a> {
+    app: &'a mut dyn App,
+    slot: &'a Slot,
+    bell: &'a Bell,
+    access: Option<Arc<AccessLog>>,
+    /// Requests left until the worker retires.
+    left: Option<u64>,
+    retiring: bool,
+}
+
+impl<'a> Requests<'a> {
+    pub fn new(seat: &Seat<'a>, app: &'a mut dyn App) -> Self {
+        let config = seat.config;
+        let left = (config.max_requests > 0).then(|| {
+            let jitter = random::number() % config.max_requests_jitter.saturating_add(1).max(1);
+            config.max_requests.saturating_add(jitter)
+        });
+        Self {
+            app,
+            slot: seat.slot,
+            bell: seat.bell,
+            access: log::access_log(),
+            left,
+            retiring: false,
+        }
+    }
+
+    /// Lets the worker end once its connections have.
+    pub fn retire(&mut self) {
+        self.retiring = true;
+    }
+
+    pub fn is_retiring(&self) -> bool {
+        self.retiring
+    }
+
+    fn count(&mut self) {
+        let Some(left) = &mut self.left else { return };
+        *left = left.saturating_sub(1);
+        if *left == 0 && !self.retiring {
+            tracing::info!("Autorestarting worker after current request.");
+            self.retiring = true;
+        }
+    }
+}
+
+impl Handler for Requests<'_> {
+    fn handle(&mut self, request: Request<'_>, exchange: &Arc<Exchange>) {
+        let (method, target) = (request.head.method(), request.head.target());
+        self.slot.begin_request(time::monotonic_coarse_ns(), method, target);
+        self.bell.ring_if_armed();
+        let mut access = self.access.as_deref().map(Access::new);
+        let sink = access.as_mut().map(|access| access as &mut dyn AccessSink);
+        signals::in_application(|| self.app.call(request, exchange, sink));
+        self.slot.end_request();
+    }
+
+    fn rejected(&mut self, reject: &Reject, peer: Peer, request: Option<&Request<'_>>) {
+        tracing::warn!("Invalid request from ip={peer}: {}", reject.message);
+        if let (Some(log), Some(request)) = (&self.access, request) {
+            let status = reject.status.to_string();
+            let response =
+                Summary { status: Some(status.as_bytes()), headers: &HeaderBlock::new(), sent: 0 };
+            Access::new(log).line(request, &response, &|_| None);
+        }
+    }
+
+    fn keeps_alive(&mut self) -> bool {
+        // Asked once per request, before it is handled: the last one of this worker must know.
+        self.count();
+        !self.retiring
+    }
+}
+
+/// The access log line of one request.
+struct Access<'a> {
+    log: &'a AccessLog,
+    started: Instant,
+}
+
+impl<'a> Access<'a> {
+    fn new(log: &'a AccessLog) -> Self {
+        Self { log, started: Instant::now() }
+    }
+}
+
+impl AccessSink for Access<'_> {
+    fn line(
+        &mut self,
+        request: &Request<'_>,
+        response: &Summary<'_>,
+        environ: &dyn Fn(&str) -> Option<Vec<u8>>,
+    ) {
+        let head = &request.head;
+        let elapsed = self.started.elapsed();
+        // Middleware may have corrected these two in the environ.
+        let peer = environ("REMOTE_ADDR").unwrap_or_else(|| request.peer.to_string().into_bytes());
+        let path = environ("PATH_INFO").map_or_else(|| head.decoded_path(), Cow::Owned);
+        self.log.log(&Entry {
+            remote_addr: Some(&peer),
+            method: head.method(),
+            target: head.target(),
+            path: &path,
+            query: head.path_and_query().1,
+            version: head.version(),
+            status: response.status,
+            sent: response.sent,
+            elapsed,
+            pid: process::getpid().get().unsigned_abs(),
+            lookup: &Names { request, response, environ },
+        });
+    }
+}
+
+/// Where the access log format finds headers and variables.
+struct Names<'a> {
+    request: &'a Request<'a>,
+    response: &'a Summary<'a>,
+    environ: &'a dyn Fn(&str) -> Option<Vec<u8>>,
+}
+
+impl Lookup for Names<'_> {
+    fn find(&self, source: Source, name: &str) -> Option<Cow<'_, [u8]>> {
+        match source {
+            Source::Request => self.request.head.last(name.as_bytes()).map(Cow::Borrowed),
+            Source::Response => self.response.headers.last(name.as_bytes()).map(Cow::Borrowed),
+            Source::Environ => (self.environ)(name).map(Cow::Owned),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The main loop of a worker with one Python slot: the thread that waits for events also calls the
+//! application.
+
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use pyo3::prelude::*;
+
+use super::requests::Requests;
+use crate::app::Seat;
+use crate::log;
+use crate::python::loader::exit_status;
+use crate::reactor::{Reactor, Wait};
+use crate::scoreboard::State;
+use crate::sys::process;
+use crate::sys::signal::{Pipe, Signal};
+
+/// Ids of the descriptors that the event loop watches for us.
+const SIGNALS: u32 = 0;
+const LIFELINE: u32 = 1;
+
+/// How long idle keep-alive connections of a retiring worker may still bring a request, at most.
+const IDLE_GRACE: Duration = Duration::from_secs(2);
+
+/// Serves until the worker's end; returns its exit status.
+///
+/// # Errors
+/// The event loop does not work.
+pub fn serve(
+    py: Python<'_>,
+    seat: &Seat<'_>,
+    reactor: &mut Reactor<'_>,
+    requests: &mut Requests<'_>,
+) -> std::io::Result<i32> {
+    let Some(signals) = Pipe::of_process() else {
+        return Err(std::io::Error::other("the signal pipe is missing"));
+    };
+    reactor.watch(signals.fd(), SIGNALS)?;
+    reactor.watch(seat.lifeline, LIFELINE)?;
+    let mut retiring = false;
+    loop {
+        let wait = if reactor.is_pressed() {
+            reactor.poll(None)?
+        } else {
+            // The only wait: threads of the application run meanwhile.
+            py.detach(|| reactor.poll(None))?
+        };
+        if wait == Wait::Interrupted
+            && let Some(status) = python_handlers(py)
+        {
+            return Ok(status);
+        }
+        reactor.dispatch(requests);
+        while let Some(id) = reactor.next_external() {
+            if id == LIFELINE {
+                tracing::info!("Parent changed, shutting down: <Worker {}>", process::getpid());
+                reactor.unwatch(seat.lifeline);
+                requests.retire();
+            }
+        }
+        // Also without an event for it: a request may have been interrupted by a signal.
+        while let Some(signal) = signals.read() {
+            match signal {
+                Signal::TERM => requests.retire(),
+                Signal::INT | Signal::QUIT => return Ok(0),
+                Signal::ABRT => return Ok(1),
+                Signal::USR1 => log::reopen(),
+                Signal::WINCH => tracing::debug!("worker: SIGWINCH ignored."),
+                _ => {}
+            }
+        }
+        if requests.is_retiring() && !retiring {
+            retiring = true;
+            seat.slot.set_state(State::Retiring);
+            seat.bell.ring();
+            let keep_alive = Duration::from_secs(seat.config.keepalive);
+            reactor.retire(keep_alive.min(IDLE_GRACE), requests);
+        }
+        if retiring && reactor.is_empty() {
+            return Ok(0);
+        }
+    }
+}
+
+/// Runs handlers that the application has set for signals; they may end the worker by `SystemExit`.
+fn python_handlers(py: Python<'_>) -> Option<i32> {
+    let error = py.check_signals().err()?;
+    let status = exit_status(py, &error);
+    if status.is_none() {
+        tracing::error!("A signal handler of the application failed: {error}");
+    }
+    status
+}
