@@ -9,12 +9,11 @@ import datetime
 import os
 import platform
 import shlex
-import signal
 import sys
 import tempfile
 from pathlib import Path
 
-from harness import footprint, machine, pair, peers, profiles, report, servers, throughput
+from harness import footprint, machine, pair, peers, profiles, report, script, servers, throughput
 
 FOOTPRINTS = ("memory", "startup")
 
@@ -36,8 +35,8 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--write", action="store_true", help="put the report into docs/benchmarks.md")
     options = parser.parse_args()
-    options.servers = chosen(parser, "--servers", options.servers, names)
-    options.profiles = chosen(parser, "--profiles", options.profiles, keys)
+    options.servers = script.chosen(parser, "--servers", options.servers, names)
+    options.profiles = script.chosen(parser, "--profiles", options.profiles, keys)
     if options.quick:
         options.rounds = options.seconds = 1
     if options.rounds < 1 or options.seconds < 1:
@@ -47,32 +46,16 @@ def arguments() -> argparse.Namespace:
     return options
 
 
-def chosen(parser, flag: str, text: str, known) -> list:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in known]
-    if unknown or not names:
-        parser.error(f"{flag}: {', '.join(unknown) or 'nothing chosen'}; choose from {', '.join(known)}")
-    return [name for name in known if name in names]
-
-
 def binary(options) -> str:
     if not options.rgunicorn:
         return str(peers.build_release())
-    return executable(options.rgunicorn)
-
-
-def executable(path: str) -> str:
-    if not os.access(path, os.X_OK):
-        raise machine.Missing(f"{path} is not an executable file")
-    return str(Path(path).resolve())
+    return script.executable(options.rgunicorn)
 
 
 @contextlib.contextmanager
 def served_file():
     """The file of the file_wrapper profile, gone afterwards."""
     with tempfile.NamedTemporaryFile(prefix="rgunicorn-bench-") as file:
-        file.truncate(10 * 1024 * 1024)
-        # Written, not sparse: the page cache must hold it.
         file.write(os.urandom(1024 * 1024) * 10)
         file.flush()
         yield file.name
@@ -136,45 +119,30 @@ def compare(options, venv, environment, cores) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def main() -> int:
-    # A plain kill ends the servers as Ctrl-C does.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+def compare_pair(options, environment, cores) -> str:
+    other = script.executable(options.pair)
+    loads = [profiles.BY_KEY[key] for key in options.profiles if key in profiles.BY_KEY]
+    return report.pair(
+        pair.run(binary(options), other, loads, options.rounds, options.seconds, environment, cores)
+    )
+
+
+def main() -> None:
     options = arguments()
-    try:
-        machine.require("wrk", "wrk")
-        cores = machine.Cores.choose()
-        venv = peers.Venv()
-        wanted = set() if options.pair else {servers.DISTRIBUTION.get(name) for name in options.servers}
-        venv.prepare(wanted)
-        # This script works on the load's cores; what it starts for the server says otherwise.
-        os.sched_setaffinity(0, cores.load)
-        with served_file() as path:
-            environment = {**venv.environment(), "BENCH_FILE": path}
-            if options.pair:
-                loads = [profiles.BY_KEY[key] for key in options.profiles if key in profiles.BY_KEY]
-                rows = pair.run(
-                    binary(options),
-                    executable(options.pair),
-                    loads,
-                    options.rounds,
-                    options.seconds,
-                    environment,
-                    cores,
-                )
-                text = report.pair(rows)
-            else:
-                text = compare(options, venv, environment, cores)
-        print(text)
-        if options.write:
-            report.write(text)
-    except machine.Missing as problem:
-        print(f"compare.py: {problem}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("compare.py: interrupted", file=sys.stderr)
-        return 130
-    return 0
+    machine.require("wrk", "wrk")
+    cores = machine.Cores.choose()
+    venv = peers.Venv()
+    venv.prepare(set() if options.pair else {servers.DISTRIBUTION.get(name) for name in options.servers})
+    with served_file() as path:
+        environment = {**venv.environment(), "BENCH_FILE": path}
+        if options.pair:
+            print(compare_pair(options, environment, cores))
+            return
+        text = compare(options, venv, environment, cores)
+    print(text)
+    if options.write:
+        report.write(text)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(script.run("compare.py", main))

@@ -29,7 +29,7 @@ def require(tool: str, package: str) -> str:
 
 @dataclass(frozen=True)
 class Cores:
-    """One core for the server, the others for the load and for this script."""
+    """One core for the server, the others for the load."""
 
     server: int
     load: frozenset

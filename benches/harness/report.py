@@ -66,21 +66,24 @@ def notes(servers) -> str:
 
 
 def memory(rows) -> str:
+    ours = {preload: mib for server, preload, mib, _ in rows if server.name == OURS}
+    head = ["Server", "preload", "PSS of the tree, MiB", "workers that answered"]
+    head += [f"{OURS} / it"] if ours else []
     body = []
     for server, preload, mib, seen in rows:
-        ours = next((row[2] for row in rows if row[0].name == OURS and row[1] == preload), None)
-        body.append([server.name, "yes" if preload else "no", f"{mib:.1f}", ratio(ours, mib), str(seen)])
-    head = ["Server", "preload", "PSS of the tree, MiB", f"{OURS} / it", "workers that answered"]
+        row = [server.name, "yes" if preload else "no", f"{mib:.1f}", str(seen)]
+        body.append(row + ([ratio(ours.get(preload), mib)] if ours else []))
     return "### Memory: Flask, 4 workers\n\n" + table(head, body)
 
 
 def start_up(rows) -> str:
+    ours = {module: median for server, module, median, _ in rows if server.name == OURS}
+    head = ["Server", "application", "ms to first answer", "lowest - highest"]
+    head += [f"{OURS} / it"] if ours else []
     body = []
     for server, module, median, times in rows:
-        ours = next((row[2] for row in rows if row[0].name == OURS and row[1] == module), None)
-        spread = f"{min(times):.1f} - {max(times):.1f}"
-        body.append([server.name, module, f"{median:.1f}", spread, ratio(ours, median)])
-    head = ["Server", "application", "ms to first answer", "lowest - highest", f"{OURS} / it"]
+        row = [server.name, module, f"{median:.1f}", f"{min(times):.1f} - {max(times):.1f}"]
+        body.append(row + ([ratio(ours.get(module), median)] if ours else []))
     return "### Start-up: exec to first answer, one worker\n\n" + table(head, body)
 
 

@@ -156,12 +156,12 @@ class Running:
         self._log.seek(max(0, size - 2000))
         return self._log.read().decode("utf-8", "replace").strip()
 
-    def stop(self) -> None:
+    def stop(self, limit: float = STOP_LIMIT) -> None:
         """SIGTERM to the main process; what is left of its session after the limit gets SIGKILL."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(STOP_LIMIT)
+                self.process.wait(limit)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
