@@ -27,6 +27,14 @@ class Sample:
     cpu_ns: int
     errors: int
 
+    def __add__(self, more: "Sample") -> "Sample":
+        return Sample(
+            self.requests + more.requests,
+            self.seconds + more.seconds,
+            self.cpu_ns + more.cpu_ns,
+            self.errors + more.errors,
+        )
+
     @property
     def rate(self) -> float:
         return self.requests / self.seconds
@@ -37,10 +45,15 @@ class Sample:
         return self.cpu_ns / self.requests / 1000
 
 
-def measure(running: Running, profile: Profile, seconds: int, cores: Cores) -> Sample:
-    """A check of the answer, a warm-up, then one counted run of `seconds`."""
+def prepare(running: Running, profile: Profile, cores: Cores) -> None:
+    """Waits for the server, checks its answer and warms it up."""
+    running.wait_answer()
     check(running, profile)
     wrk(running.port, profile, WARM_UP_SECONDS, cores)
+
+
+def measure(running: Running, profile: Profile, seconds: int, cores: Cores) -> Sample:
+    """One counted run of `seconds`."""
     before = procfs.Cpu.of(running.pid)
     requests, elapsed, errors = wrk(running.port, profile, seconds, cores)
     spent = procfs.Cpu.of(running.pid).since(before)

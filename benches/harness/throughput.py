@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass, field
 
-from .load import Sample, measure
+from .load import Sample, measure, prepare
 from .machine import APPS, Cores, Missing, output_of
 from .peers import Venv, say
 from .profiles import WITH_BARE_LOOP, Profile
@@ -77,11 +77,15 @@ def run(servers, profiles, rounds: int, seconds: int, venv: Venv, environment, c
 
 def once(server: Server, profile: Profile, seconds: int, environment, cores: Cores) -> Sample:
     """A fresh server for one sample: no round inherits the memory layout of another."""
-    with cores.children_on({cores.server}):
-        running = Running(server, profile.module, environment)
-    with running:
-        running.wait_answer()
+    with started(server, profile, environment, cores) as running:
+        prepare(running, profile, cores)
         return measure(running, profile, seconds, cores)
+
+
+def started(server: Server, profile: Profile, environment, cores: Cores) -> Running:
+    """The server on its core, with one worker."""
+    with cores.children_on({cores.server}):
+        return Running(server, profile.module, environment)
 
 
 def bare_loop(profile: Profile, venv: Venv, environment, cores: Cores) -> float:
