@@ -43,6 +43,8 @@ def arguments() -> argparse.Namespace:
         parser.error("--rounds and --seconds must be at least 1")
     if options.pair and options.write:
         parser.error("--write is for the comparison with the peers, not for --pair")
+    if options.pair and set(options.profiles) <= set(FOOTPRINTS):
+        parser.error("--pair compares CPU per request: choose at least one profile of load")
     return options
 
 
