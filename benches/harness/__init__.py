@@ -1,0 +1,1 @@
+"""Parts of benches/compare.py and benches/instructions.py (standard library only)."""
