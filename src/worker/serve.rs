@@ -1,7 +1,6 @@
 //! The main loop of a worker with one Python slot: the thread that waits for events also calls the
 //! application.
 
-use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use pyo3::prelude::*;
@@ -57,16 +56,16 @@ pub fn serve(
                 reactor.unwatch(seat.lifeline);
                 requests.retire();
             }
-        }
-        // Also without an event for it: a request may have been interrupted by a signal.
-        while let Some(signal) = signals.read() {
-            match signal {
-                Signal::TERM => requests.retire(),
-                Signal::INT | Signal::QUIT => return Ok(0),
-                Signal::ABRT => return Ok(1),
-                Signal::USR1 => log::reopen(),
-                Signal::WINCH => tracing::debug!("worker: SIGWINCH ignored."),
-                _ => {}
+            // What came during a request, or interrupted the wait, shows up here as well.
+            while let Some(signal) = signals.read() {
+                match signal {
+                    Signal::TERM => requests.retire(),
+                    Signal::INT | Signal::QUIT => return Ok(0),
+                    Signal::ABRT => return Ok(1),
+                    Signal::USR1 => log::reopen(),
+                    Signal::WINCH => tracing::debug!("worker: SIGWINCH ignored."),
+                    _ => {}
+                }
             }
         }
         if requests.is_retiring() && !retiring {
