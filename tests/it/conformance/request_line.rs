@@ -13,10 +13,10 @@ const REFUSED: &[(&str, &str)] = &[
     ("GET / HTTP/1.1\n", "Invalid Request Line 'Invalid HTTP request line: 'bare LF as line terminator''"),
     ("GET /\r\n", "Invalid Request Line 'Invalid HTTP request line: 'GET /''"),
     ("GET  / HTTP/1.1\r\n", "Invalid Request Line 'Invalid HTTP request line: 'GET  / HTTP/1.1''"),
-    ("GET / HTTP/1.1 \r\n", "Invalid Request Line 'Invalid HTTP request line: 'GET / HTTP/1.1 ''"),
+    ("GET / HTTP/1.1 \r\n", "Invalid HTTP Version 'Invalid HTTP Version: 'HTTP/1.1 ''"),
     ("GET\t/\tHTTP/1.1\r\n", "Invalid Request Line 'Invalid HTTP request line: 'GET\\t/\\tHTTP/1.1''"),
-    (" GET / HTTP/1.1\r\n", "Invalid Request Line 'Invalid HTTP request line: ' GET / HTTP/1.1''"),
-    ("GET /a b HTTP/1.1\r\n", "Invalid Request Line 'Invalid HTTP request line: 'GET /a b HTTP/1.1''"),
+    (" GET / HTTP/1.1\r\n", "Invalid Method 'Invalid HTTP method: '''"),
+    ("GET /a b HTTP/1.1\r\n", "Invalid HTTP Version 'Invalid HTTP Version: 'b HTTP/1.1''"),
     ("GET /\u{e9} HTTP/1.1\r\n", ""),
     ("GET /\u{1} HTTP/1.1\r\n", ""),
     ("GET /\u{7f} HTTP/1.1\r\n", ""),
@@ -47,7 +47,8 @@ fn refused(kind: ServerKind) {
 fn refusal(server: &Server, &(line, message): &(&str, &str)) -> Option<String> {
     let mark = server.log.mark();
     let got = server.exchange(format!("{line}Host: a\r\n\r\n"));
-    let got = String::from_utf8_lossy(&got);
+    // Pages are latin-1, the log is UTF-8.
+    let got: String = got.iter().copied().map(char::from).collect();
     let logged = server.log.wait_for_since(mark, "Invalid request from ip=127.0.0.1: ");
     if !logged.contains("[WARNING]") {
         return Some(format!("{line:?} logged {logged}"));
@@ -142,7 +143,8 @@ fn two_slashes_stay_a_path(server: &Server) {
 
 fn escapes_are_decoded(server: &Server) {
     let response = send(server, "GET /a%2Fb%20c%C3%A9%zz%4 HTTP/1.1");
-    assert_seen(&response, "PATH_INFO", r"'/a/b cÃ©%zz%4'");
+    // The application's latin-1 text comes back as the bytes it stands for.
+    assert_seen(&response, "PATH_INFO", "'/a/b cé%zz%4'");
     assert_seen(&response, "RAW_URI", "'/a%2Fb%20c%C3%A9%zz%4'");
 }
 
