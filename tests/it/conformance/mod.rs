@@ -1,11 +1,14 @@
 //! Facts about gunicorn 27.0.1, HTTP/1.1 (RFC 9110, RFC 9112) and WSGI (PEP 3333), checked on both
 //! servers. Where rgunicorn differs on purpose, the case says so and `docs/differences.md` lists it.
 
+mod access_log;
+mod configuration;
 mod environ;
 mod framing;
 mod head;
 mod input;
 mod keep_alive;
+mod loading;
 mod request_line;
 mod responses;
 mod wsgi;
