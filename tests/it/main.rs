@@ -5,3 +5,5 @@
 
 mod conformance;
 mod harness;
+mod layers;
+mod supervision;

@@ -11,6 +11,7 @@ mod keep_alive;
 mod loading;
 mod request_line;
 mod responses;
+mod signals;
 mod wsgi;
 
 use crate::harness::Response;

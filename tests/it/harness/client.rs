@@ -139,7 +139,8 @@ impl Client {
         Ok(self.unread.drain(..count).collect())
     }
 
-    fn fill(&mut self) -> io::Result<()> {
+    /// Waits for more bytes; `UnexpectedEof` if the connection ends instead.
+    pub fn fill(&mut self) -> io::Result<()> {
         let mut chunk = [0; 65536];
         let count = self.stream.read(&mut chunk)?;
         if count == 0 {
@@ -160,12 +161,6 @@ impl Client {
         let mut all = std::mem::take(&mut self.unread);
         self.stream.read_to_end(&mut all)?;
         Ok(all)
-    }
-
-    /// Waits for bytes of the next response; `false` if the server closed instead.
-    #[track_caller]
-    pub fn more(&mut self) -> bool {
-        !self.unread.is_empty() || self.fill().is_ok()
     }
 
     /// Fails unless the server closes the connection without another byte.

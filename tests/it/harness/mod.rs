@@ -3,6 +3,7 @@
 
 pub mod cases;
 pub mod client;
+pub mod load;
 pub mod output;
 pub mod process;
 pub mod server;

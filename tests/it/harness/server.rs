@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::client::{Client, Response};
 use super::output::Output;
-use super::wait::{BOUND, until};
+use super::wait::{BOUND, poll, until};
 use super::{process, venv};
 
 /// Where the small applications of the tests are.
@@ -190,11 +190,13 @@ impl Builder {
         server
     }
 
-    /// Starts the server and waits until all of its workers have been forked.
+    /// Starts the server with the application `supervised:app`, unless another one is named, and
+    /// waits until that many workers have loaded it, after which no signal is lost on them.
     #[track_caller]
-    pub fn start_with_workers(self, count: usize) -> Server {
-        let server = self.args(["-w", &count.to_string()]).start();
-        server.log.wait_for_count("Booting worker with pid", count);
+    pub fn start_ready(mut self, workers: usize) -> Server {
+        self.app.get_or_insert_with(|| "supervised:app".into());
+        let server = self.args(["-w", &workers.to_string()]).start();
+        server.log.wait_for_count("note: loaded in ", workers);
         server
     }
 
@@ -353,12 +355,11 @@ impl Drop for Server {
         let group = self.pid();
         if matches!(self.child.try_wait(), Ok(None)) {
             process::signal(group, Signal::SIGTERM);
-            // A server that a failed test left with a stuck request must not hold up the others.
-            let ended = (0..300).any(|_| {
-                std::thread::sleep(Duration::from_millis(10));
-                !matches!(self.child.try_wait(), Ok(None))
+            // A server that a test left with a stuck request must not hold up the others.
+            let ended = poll(Duration::from_secs(3), || {
+                (!matches!(self.child.try_wait(), Ok(None))).then_some(())
             });
-            if !ended {
+            if ended.is_none() {
                 eprintln!("the server did not end in time; its log was:\n{}", self.log.text());
             }
         }

@@ -7,15 +7,22 @@ use std::time::{Duration, Instant};
 /// because it only matters when the test is about to fail.
 pub const BOUND: Duration = Duration::from_secs(20);
 
-/// Asks `probe` every few milliseconds until it answers; fails the test after `bound`.
-#[track_caller]
-pub fn until<T>(bound: Duration, what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+/// Asks `probe` every few milliseconds until it answers, for at most `bound`.
+pub fn poll<T>(bound: Duration, mut probe: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + bound;
     loop {
         if let Some(found) = probe() {
-            return found;
+            return Some(found);
         }
-        assert!(Instant::now() < deadline, "waited {bound:?} for {what}");
+        if Instant::now() >= deadline {
+            return None;
+        }
         thread::sleep(Duration::from_millis(3));
     }
+}
+
+/// Like [`poll`], but fails the test when there is no answer in time.
+#[track_caller]
+pub fn until<T>(bound: Duration, what: &str, probe: impl FnMut() -> Option<T>) -> T {
+    poll(bound, probe).unwrap_or_else(|| panic!("waited {bound:?} for {what}"))
 }
