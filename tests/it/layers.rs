@@ -118,7 +118,11 @@ fn string_end(rest: &str) -> usize {
 fn char_end(rest: &str) -> usize {
     let mut chars = rest.char_indices().skip(1);
     match (chars.next(), chars.next()) {
-        (Some((_, '\\')), _) => rest[2..].char_indices().skip(1).find(|(_, char)| *char == '\'').map_or(1, |(at, _)| at + 3),
+        (Some((_, '\\')), _) => rest[2..]
+            .char_indices()
+            .skip(1)
+            .find(|(_, char)| *char == '\'')
+            .map_or(1, |(at, _)| at + 3),
         (_, Some((at, '\''))) => at + 1,
         _ => 1,
     }
@@ -252,7 +256,8 @@ fn nothing_is_unfinished() {
 
 #[test]
 fn the_scanner_sees_code_only() {
-    let text = "a // unsafe\nb \"unsafe \\\" x\" c\nr#\"unsafe\"# d '\"' e '\\'' f <'a> g /* x\n*/ h";
+    let text =
+        "a // unsafe\nb \"unsafe \\\" x\" c\nr#\"unsafe\"# d '\"' e '\\'' f <'a> g /* x\n*/ h";
     let code = strip(text);
     assert!(!code.contains("unsafe"), "{code}");
     let words: Vec<&str> = code.split_whitespace().collect();

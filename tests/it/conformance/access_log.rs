@@ -38,7 +38,10 @@ fn whole_line(server: &Server) {
 fn referer_and_agent(server: &Server) {
     let request = "GET / HTTP/1.0\r\nReferer: http://r.test/\r\nUser-Agent: a \"b\" c\\\r\n\r\n";
     let line = line_of(server, request, "r.test");
-    assert!(line.ends_with(" \"GET / HTTP/1.0\" 200 1 \"http://r.test/\" \"a \\\"b\\\" c\\\""), "{line}");
+    assert!(
+        line.ends_with(" \"GET / HTTP/1.0\" 200 1 \"http://r.test/\" \"a \\\"b\\\" c\\\""),
+        "{line}"
+    );
 }
 
 fn head_errors_have_no_line(server: &Server) {
@@ -62,14 +65,41 @@ fn framing_errors_have_one(server: &Server) {
 
 fn atoms(kind: ServerKind) {
     let atoms = [
-        "h", "l", "u", "r", "s", "m", "U", "q", "H", "B", "b", "f", "a", "p", "{x-one}i",
-        "{X-ONE}i", "{x-two}i", "{content-type}o", "{x-none}o", "{server}o", "{path_info}e",
-        "{REQUEST_METHOD}e", "{wsgi.url_scheme}e", "{none}e", "nonsense",
+        "h",
+        "l",
+        "u",
+        "r",
+        "s",
+        "m",
+        "U",
+        "q",
+        "H",
+        "B",
+        "b",
+        "f",
+        "a",
+        "p",
+        "{x-one}i",
+        "{X-ONE}i",
+        "{x-two}i",
+        "{content-type}o",
+        "{x-none}o",
+        "{server}o",
+        "{path_info}e",
+        "{REQUEST_METHOD}e",
+        "{wsgi.url_scheme}e",
+        "{none}e",
+        "nonsense",
     ];
     let format: Vec<String> = atoms.iter().map(|atom| format!("{atom}=%({atom})s")).collect();
     let server = Builder::new(kind)
         .app("echo:app")
-        .args(["--access-logfile", "-", "--access-logformat", &format!("{}|100%%", format.join("|"))])
+        .args([
+            "--access-logfile",
+            "-",
+            "--access-logformat",
+            &format!("{}|100%%", format.join("|")),
+        ])
         .start();
     let credentials = "Authorization: BASIC dXNlcjpwYXNzOndvcmQ=\r\n";
     let request = format!(

@@ -46,8 +46,7 @@ fn addresses(server: &Server) {
 fn keys(server: &Server) {
     let response = server.get("/");
     let text = response.text();
-    let keys: Vec<&str> =
-        text.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+    let keys: Vec<&str> = text.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
     assert_eq!(
         keys,
         [

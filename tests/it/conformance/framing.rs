@@ -167,7 +167,8 @@ fn chunk_details(server: &Server) {
 
 fn codings_before_chunked(server: &Server) {
     for codings in ["CHUNKED", "gzip, chunked", "identity,Chunked", "deflate , chunked"] {
-        let head = format!("POST / HTTP/1.1\r\nTransfer-Encoding: {codings}\r\nConnection: close\r\n");
+        let head =
+            format!("POST / HTTP/1.1\r\nTransfer-Encoding: {codings}\r\nConnection: close\r\n");
         assert_body(server, &format!("{head}\r\n2\r\nab\r\n0\r\n\r\n"), "b'ab'");
     }
     let head = "POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n";

@@ -33,7 +33,11 @@ fn refused(kind: ServerKind) {
     }
     // A bare LF may be noticed at the line or at the field it is in.
     let got = server.exchange("GET / HTTP/1.1\r\nX: a\nY: b\r\n\r\n");
-    assert!(got.starts_with(b"HTTP/1.1 400 Bad Request\r\n"), "{:?}", String::from_utf8_lossy(&got));
+    assert!(
+        got.starts_with(b"HTTP/1.1 400 Bad Request\r\n"),
+        "{:?}",
+        String::from_utf8_lossy(&got)
+    );
 }
 
 fn accepted(kind: ServerKind) {
@@ -79,7 +83,8 @@ fn high_bytes_are_latin_1(server: &Server) {
     let mut lines = b"X-A: caf".to_vec();
     lines.extend_from_slice(&[0xe9, b'\r', b'\n']);
     let response = send(server, lines);
-    let line = response.body.split(|byte| *byte == b'\n').find(|line| line.starts_with(b"HTTP_X_A"));
+    let line =
+        response.body.split(|byte| *byte == b'\n').find(|line| line.starts_with(b"HTTP_X_A"));
     assert_eq!(line, Some(&b"HTTP_X_A='caf\xe9'"[..]));
 }
 
@@ -134,13 +139,18 @@ fn line_limit(server: &Server) {
     assert_eq!(String::from_utf8_lossy(&got), wanted);
     // No line end at all: the number is what had arrived, so only the rest is known.
     let got = server.exchange(format!("GET /{}", "a".repeat(500)));
-    assert!(got.starts_with(b"HTTP/1.1 414 URI Too Long\r\n"), "{:?}", String::from_utf8_lossy(&got));
+    assert!(
+        got.starts_with(b"HTTP/1.1 414 URI Too Long\r\n"),
+        "{:?}",
+        String::from_utf8_lossy(&got)
+    );
 }
 
 fn field_count_limit(server: &Server) {
     let response = send(server, "A: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\n");
     assert_seen(&response, "HTTP_D", "'4'");
-    let got = server.exchange("GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\nE: 5\r\nF: 6\r\n\r\n");
+    let got =
+        server.exchange("GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\nE: 5\r\nF: 6\r\n\r\n");
     let message = "Error parsing headers: 'limit request headers fields'";
     let wanted = error_page("431 Request Header Fields Too Large", message);
     assert_eq!(String::from_utf8_lossy(&got), wanted);
@@ -231,7 +241,8 @@ fn script_name_header(server: &Server) {
     assert_seen(&response, "HTTP_SCRIPT_NAME", "'/app'");
 
     let got = server.exchange("GET /other HTTP/1.1\r\nSCRIPT_NAME: /app\r\n\r\n");
-    let message = "Configuration problem: Request path '/other' does not start with SCRIPT_NAME '/app'";
+    let message =
+        "Configuration problem: Request path '/other' does not start with SCRIPT_NAME '/app'";
     assert_eq!(String::from_utf8_lossy(&got), error_page("500 Bad Request", message));
 
     let response = send(server, "Script-Name: /x\r\n");

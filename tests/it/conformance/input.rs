@@ -41,7 +41,9 @@ fn reading(kind: ServerKind) {
 
 fn sized(query: &str, body: &str) -> String {
     let length = body.len();
-    format!("POST /?{query} HTTP/1.1\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}")
+    format!(
+        "POST /?{query} HTTP/1.1\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
 }
 
 /// The body in chunks of five bytes, so that lines cross their borders.

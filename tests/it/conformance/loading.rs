@@ -5,7 +5,15 @@ use std::fs;
 use crate::harness::cases::on_both_servers;
 use crate::harness::{Builder, ServerKind};
 
-on_both_servers!(found, not_found, broken, no_application, wsgi_app_setting, check_config, import_path);
+on_both_servers!(
+    found,
+    not_found,
+    broken,
+    no_application,
+    wsgi_app_setting,
+    check_config,
+    import_path
+);
 
 /// Application, what it answers.
 const FOUND: &[(&str, &str)] = &[
@@ -29,7 +37,11 @@ const NOT_FOUND: &[(&str, i32, &str)] = &[
     ("no_such_module:app", 3, "No module named 'no_such_module'"),
     ("factories.py", 3, "Failed to find application, did you mean 'factories:application'?"),
     ("factories:missing", 4, "Failed to find attribute 'missing' in 'factories'."),
-    ("factories:Holder.app", 4, "Failed to parse 'Holder.app' as an attribute name or function call."),
+    (
+        "factories:Holder.app",
+        4,
+        "Failed to parse 'Holder.app' as an attribute name or function call.",
+    ),
     ("factories:not_callable", 4, "Application object must be callable."),
     ("factories:returns_none()", 4, "Failed to find application object: 'returns_none()'"),
     ("factories:1 +", 4, "Failed to parse '1 +' as an attribute name or function call."),
@@ -75,7 +87,11 @@ fn check_exits(kind: ServerKind, cases: &[(&str, i32, &str)]) {
 fn no_application(kind: ServerKind) {
     let outcome = Builder::new(kind).run();
     assert_eq!(outcome.status, Some(1));
-    assert!(outcome.stderr.contains("Error: No application module specified."), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("Error: No application module specified."),
+        "{}",
+        outcome.stderr
+    );
 }
 
 fn wsgi_app_setting(kind: ServerKind) {
@@ -94,7 +110,11 @@ fn check_config(kind: ServerKind) {
 
     let outcome = Builder::new(kind).app("broken_raise:app").args(["--check-config"]).run();
     assert_eq!(outcome.status, Some(1));
-    assert!(outcome.stderr.contains("Error while loading the application:\n"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("Error while loading the application:\n"),
+        "{}",
+        outcome.stderr
+    );
     assert!(outcome.stderr.contains("RuntimeError: at import"), "{}", outcome.stderr);
 }
 

@@ -10,11 +10,17 @@ on_both_servers!(refused, accepted);
 /// Request line (with its line end), message in the page.
 const REFUSED: &[(&str, &str)] = &[
     ("\r\n\r\nGET / HTTP/1.1\r\n", "Invalid Request Line 'Invalid HTTP request line: '''"),
-    ("GET / HTTP/1.1\n", "Invalid Request Line 'Invalid HTTP request line: 'bare LF as line terminator''"),
+    (
+        "GET / HTTP/1.1\n",
+        "Invalid Request Line 'Invalid HTTP request line: 'bare LF as line terminator''",
+    ),
     ("GET /\r\n", "Invalid Request Line 'Invalid HTTP request line: 'GET /''"),
     ("GET  / HTTP/1.1\r\n", "Invalid Request Line 'Invalid HTTP request line: 'GET  / HTTP/1.1''"),
     ("GET / HTTP/1.1 \r\n", "Invalid HTTP Version 'Invalid HTTP Version: 'HTTP/1.1 ''"),
-    ("GET\t/\tHTTP/1.1\r\n", "Invalid Request Line 'Invalid HTTP request line: 'GET\\t/\\tHTTP/1.1''"),
+    (
+        "GET\t/\tHTTP/1.1\r\n",
+        "Invalid Request Line 'Invalid HTTP request line: 'GET\\t/\\tHTTP/1.1''",
+    ),
     (" GET / HTTP/1.1\r\n", "Invalid Method 'Invalid HTTP method: '''"),
     ("GET /a b HTTP/1.1\r\n", "Invalid HTTP Version 'Invalid HTTP Version: 'b HTTP/1.1''"),
     ("GET /\u{e9} HTTP/1.1\r\n", ""),
@@ -28,7 +34,10 @@ const REFUSED: &[(&str, &str)] = &[
     ("GO / HTTP/1.1\r\n", "Invalid Method 'Invalid HTTP method: 'GO''"),
     ("G#T / HTTP/1.1\r\n", "Invalid Method 'Invalid HTTP method: 'G#T''"),
     ("G{T / HTTP/1.1\r\n", "Invalid Method 'Invalid HTTP method: 'G{T''"),
-    ("ABCDEFGHIJKLMNOPQRSTU / HTTP/1.1\r\n", "Invalid Method 'Invalid HTTP method: 'ABCDEFGHIJKLMNOPQRSTU''"),
+    (
+        "ABCDEFGHIJKLMNOPQRSTU / HTTP/1.1\r\n",
+        "Invalid Method 'Invalid HTTP method: 'ABCDEFGHIJKLMNOPQRSTU''",
+    ),
     ("GET / HTTP/2.0\r\n", "Invalid HTTP Version 'Invalid HTTP Version: (2, 0)'"),
     ("GET / HTTP/0.9\r\n", "Invalid HTTP Version 'Invalid HTTP Version: (0, 9)'"),
     ("GET / http/1.1\r\n", "Invalid HTTP Version 'Invalid HTTP Version: 'http/1.1''"),

@@ -181,14 +181,13 @@ fn reopen(kind: ServerKind) {
 fn killed_worker(kind: ServerKind) {
     let server = Builder::new(kind).start_ready(2);
     let workers = server.wait_workers(2);
-    for (signal, level) in [
-        (Signal::SIGKILL, "ERROR"),
-        (Signal::SIGUSR2, "WARNING"),
-    ] {
+    for (signal, level) in [(Signal::SIGKILL, "ERROR"), (Signal::SIGUSR2, "WARNING")] {
         let victim = *server.wait_workers(2).last().expect("two workers");
         let mark = server.log.mark();
         process::signal(victim, signal);
-        server.log.wait_for_since(mark, &format!("[{level}] Worker (pid:{victim}) was sent {signal}!"));
+        server
+            .log
+            .wait_for_since(mark, &format!("[{level}] Worker (pid:{victim}) was sent {signal}!"));
         server.log.wait_for_since(mark, "note: loaded in ");
     }
     let now = server.wait_workers(2);
@@ -215,7 +214,9 @@ fn orphans(kind: ServerKind) {
     for worker in workers {
         server.log.wait_until(BOUND, 0, "the workers to notice", |text| {
             text.lines()
-                .any(|line| line.contains(&format!("[{worker}] [INFO] Parent changed, shutting down: ")))
+                .any(|line| {
+                    line.contains(&format!("[{worker}] [INFO] Parent changed, shutting down: "))
+                })
                 .then_some(())
         });
         server.log.wait_for(&format!("Worker exiting (pid: {worker})"));

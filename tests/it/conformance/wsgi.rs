@@ -106,7 +106,10 @@ fn assert_500(server: &Server, target: &str, last_line: &str) -> String {
 fn error_before_headers(server: &Server) {
     let log = assert_500(server, "/raises", "ValueError: from the application: é");
     assert!(log.contains("lifecycle.py\", line "), "{log}");
-    assert!(log.contains(", in raises\n    raise ValueError(\"from the application: é\")\n"), "{log}");
+    assert!(
+        log.contains(", in raises\n    raise ValueError(\"from the application: é\")\n"),
+        "{log}"
+    );
 }
 
 fn error_before_the_first_item(server: &Server) {
@@ -161,9 +164,10 @@ fn os_errors_close_silently(server: &Server) {
 }
 
 fn items_that_are_not_bytes(server: &Server) {
-    for (target, error) in
-        [("/text_item", "TypeError: 'text' is not a byte"), ("/bare_bytes", "TypeError: 97 is not a byte")]
-    {
+    for (target, error) in [
+        ("/text_item", "TypeError: 'text' is not a byte"),
+        ("/bare_bytes", "TypeError: 97 is not a byte"),
+    ] {
         let (raw, log) = exchange(server, target, error);
         if server.kind.is_rgunicorn() {
             // The type is looked at before the headers go out.

@@ -81,10 +81,7 @@ impl Output {
                 let why = if ended { "the output ended".into() } else { format!("{bound:?} over") };
                 panic!("{why} while waiting for {what}; the output was:\n{text}");
             }
-            guard = changed
-                .wait_timeout(guard, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            guard = changed.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -117,10 +114,7 @@ impl Output {
         while !guard.ended {
             let left = deadline.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "a process still holds the output after {bound:?}");
-            guard = changed
-                .wait_timeout(guard, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            guard = changed.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         String::from_utf8_lossy(&guard.text).into_owned()
     }

@@ -35,7 +35,7 @@ fn preload(kind: ServerKind) {
 
 fn broken_preload(kind: ServerKind) {
     for (app, message) in [
-        ("broken_raise:app", "RuntimeError: at import"),
+        ("broken_raise:app", "at import"),
         ("broken_syntax:app", "SyntaxError: expected ':'"),
         ("no_such_module:app", "No module named 'no_such_module'"),
         ("factories:missing", "Failed to find attribute 'missing' in 'factories'."),

@@ -8,7 +8,13 @@ use nix::sys::signal::Signal;
 use crate::harness::cases::on_both_servers;
 use crate::harness::{Builder, ServerKind};
 
-on_both_servers!(life, stale_files_are_replaced, a_running_owner_is_respected, no_directory, not_ours);
+on_both_servers!(
+    life,
+    stale_files_are_replaced,
+    a_running_owner_is_respected,
+    no_directory,
+    not_ours
+);
 
 fn life(kind: ServerKind) {
     let builder = Builder::new(kind);

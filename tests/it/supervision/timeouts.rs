@@ -48,10 +48,8 @@ fn deaf_worker(kind: ServerKind) {
 
 /// Having nothing to do is not being stuck.
 fn idle_worker(kind: ServerKind) {
-    let server = Builder::new(kind)
-        .keeping_alive()
-        .args(["-t", "2", "--keep-alive", "3"])
-        .start_ready(1);
+    let server =
+        Builder::new(kind).keeping_alive().args(["-t", "2", "--keep-alive", "3"]).start_ready(1);
     let worker = server.wait_workers(1)[0];
     let mut client = server.connect();
     client.send("GET /pid HTTP/1.1\r\nHost: a\r\n\r\n");

@@ -51,14 +51,20 @@ fn killed_workers_lose_only_their_own_requests() {
         load.wait_more(200);
     }
     let tally = load.finish();
-    assert_eq!(server.wait_workers(WORKERS).iter().filter(|pid| was_killed(&kills, **pid)).count(), 0);
+    assert_eq!(
+        server.wait_workers(WORKERS).iter().filter(|pid| was_killed(&kills, **pid)).count(),
+        0
+    );
     let begun = begun(&file);
     for failure in &tally.failures {
         let by = begun.get(&failure.id).map_or(&[][..], Vec::as_slice);
         let survivor = by.iter().find(|pid| !was_killed(&kills, **pid));
         assert!(survivor.is_none(), "{survivor:?} lives, but lost {failure:?}");
         let explained = kills.iter().any(|(_, at)| {
-            failure.failed.checked_duration_since(*at).is_some_and(|gap| gap < Duration::from_secs(1))
+            failure
+                .failed
+                .checked_duration_since(*at)
+                .is_some_and(|gap| gap < Duration::from_secs(1))
         });
         assert!(explained, "no worker was killed just before {failure:?}");
     }
@@ -122,7 +128,12 @@ fn reloads_lose_nothing() {
     }
     load.wait_more(50);
     let tally = load.finish();
-    assert!(tally.failures.is_empty(), "{} requests were lost: {:?}", tally.failures.len(), tally.failures);
+    assert!(
+        tally.failures.is_empty(),
+        "{} requests were lost: {:?}",
+        tally.failures.len(),
+        tally.failures
+    );
     assert_begun_are_answered(&file, &tally.answered, &tally.failures);
     assert!(tally.answered.len() > 500);
 }
@@ -140,6 +151,11 @@ fn recycling_loses_nothing() {
     server.log.wait_for_count("Autorestarting worker after current request.", 8);
     load.wait_more(50);
     let tally = load.finish();
-    assert!(tally.failures.is_empty(), "{} requests were lost: {:?}", tally.failures.len(), tally.failures);
+    assert!(
+        tally.failures.is_empty(),
+        "{} requests were lost: {:?}",
+        tally.failures.len(),
+        tally.failures
+    );
     assert_begun_are_answered(&begun, &tally.answered, &tally.failures);
 }
