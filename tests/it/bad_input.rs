@@ -5,7 +5,7 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 
-use crate::harness::cases::on_both_servers;
+use crate::harness::cases::{on_both_servers, on_rgunicorn};
 use crate::harness::{Builder, Outcome, ServerKind};
 
 on_both_servers!(
@@ -16,6 +16,13 @@ on_both_servers!(
     port_in_use,
     address_of_another_machine,
     not_a_socket,
+);
+
+on_rgunicorn!(
+    unknown_options_get_a_suggestion,
+    missing_settings_are_refused,
+    impossible_ports_are_refused,
+    wrong_virtual_environments_are_named
 );
 
 /// Fails unless the command ended with this status and says this, without starting anything.
@@ -50,7 +57,7 @@ const OPTIONS: &[(&[&str], i32, &str)] = &[
         "Error: '1.2.3' does not appear to be an IPv4 or IPv6 network",
     ),
     (&["--forwarded-allow-ips", "10.0.0.1/8"], 1, "Error: 10.0.0.1/8 has host bits set"),
-    (&["-w"], 2, "error: argument -w/--workers: expected one argument"),
+    (&["-w", "--no-sendfile"], 2, "error: argument -w/--workers: expected one argument"),
     (&["--wrokers", "3"], 2, "error: unrecognized arguments: --wrokers"),
 ];
 
@@ -168,20 +175,18 @@ fn not_a_socket(kind: ServerKind) {
 }
 
 /// What rgunicorn says better.
-#[test]
-fn unknown_options_get_a_suggestion() {
+fn unknown_options_get_a_suggestion(kind: ServerKind) {
     for (option, suggestion) in
         [("--wrokers", "--workers"), ("--bnid", "--bind"), ("--acess-logfile", "--access-logfile")]
     {
-        let outcome = command(ServerKind::Rgunicorn, &[option, "3"]);
+        let outcome = command(kind, &[option, "3"]);
         assert_refused(&outcome, 2, option, option);
         assert_refused(&outcome, 2, suggestion, option);
     }
 }
 
 /// Settings of gunicorn that are not built yet are refused by name, not ignored.
-#[test]
-fn missing_settings_are_refused() {
+fn missing_settings_are_refused(kind: ServerKind) {
     for (args, name) in [
         (&["--certfile", "x.pem"][..], "certfile"),
         (&["--statsd-host", "127.0.0.1:9"], "statsd"),
@@ -189,7 +194,7 @@ fn missing_settings_are_refused() {
         (&["-k", "gevent"], "gevent"),
         (&["--daemon"], "daemon"),
     ] {
-        let outcome = command(ServerKind::Rgunicorn, args);
+        let outcome = command(kind, args);
         assert!(matches!(outcome.status, Some(1 | 2)), "{args:?}: {:?}", outcome.status);
         let status = outcome.status.unwrap_or_default();
         assert_refused(&outcome, status, name, name);
@@ -197,7 +202,7 @@ fn missing_settings_are_refused() {
     for text in
         ["certfile = 'x.pem'", "def post_fork(server, worker):\n    pass", "user = 'nobody'"]
     {
-        let outcome = Builder::new(ServerKind::Rgunicorn)
+        let outcome = Builder::new(kind)
             .app("echo:app")
             .without_bind()
             .file("gunicorn.conf.py", &format!("{text}\n"))
@@ -209,20 +214,18 @@ fn missing_settings_are_refused() {
 }
 
 /// A bind that cannot work is refused without a Python traceback.
-#[test]
-fn impossible_ports_are_refused() {
-    let outcome = command(ServerKind::Rgunicorn, &["-b", "127.0.0.1:99999"]);
+fn impossible_ports_are_refused(kind: ServerKind) {
+    let outcome = command(kind, &["-b", "127.0.0.1:99999"]);
     assert_refused(&outcome, 1, "99999", "port");
     assert!(!outcome.stderr.contains("Traceback"), "{}", outcome.stderr);
 }
 
 /// A virtual environment that is not there, or of another Python, is named with the cure.
-#[test]
-fn wrong_virtual_environments_are_named() {
-    let outcome = command(ServerKind::Rgunicorn, &["--venv", "/nonexistent"]);
+fn wrong_virtual_environments_are_named(kind: ServerKind) {
+    let outcome = command(kind, &["--venv", "/nonexistent"]);
     assert_refused(&outcome, 1, "/nonexistent", "venv");
 
-    let builder = Builder::new(ServerKind::Rgunicorn).app("echo:app").without_bind();
+    let builder = Builder::new(kind).app("echo:app").without_bind();
     let dir = builder.dir().join("venv");
     std::fs::create_dir_all(dir.join("bin")).expect("the directory is writable");
     std::fs::create_dir_all(dir.join("lib/python3.5/site-packages")).expect("it is writable");

@@ -9,13 +9,11 @@ on_both_servers!(layers, conf_file_places, environment, version, conf_file_code)
 #[track_caller]
 fn value(outcome: &Outcome, name: &str) -> String {
     assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
-    outcome
-        .stdout
-        .lines()
-        .filter_map(|line| line.split_once('='))
-        .find(|(found, _)| found.trim() == name)
-        .map(|(_, value)| value.trim().to_owned())
-        .unwrap_or_else(|| panic!("{name} is not in\n{}", outcome.stdout))
+    let mut pairs = outcome.stdout.lines().filter_map(|line| line.split_once('='));
+    let Some((_, value)) = pairs.find(|(found, _)| found.trim() == name) else {
+        panic!("{name} is not in\n{}", outcome.stdout)
+    };
+    value.trim().to_owned()
 }
 
 /// A command that prints its configuration.

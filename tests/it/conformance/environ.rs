@@ -109,9 +109,8 @@ fn unix_socket(kind: ServerKind) {
 }
 
 fn ipv6(kind: ServerKind) {
-    if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
-        panic!("this test needs IPv6 on the loopback interface (::1)");
-    }
+    let probe = TcpListener::bind((Ipv6Addr::LOCALHOST, 0));
+    assert!(probe.is_ok(), "this test needs IPv6 on the loopback interface (::1)");
     let server = Builder::new(kind).app("echo:app").binding("[::1]:0").start();
     let line = server.log.wait_for("Listening at: http://[::1]:");
     let port = line.split("[::1]:").nth(1).and_then(|rest| rest.split(' ').next());

@@ -53,7 +53,8 @@ fn chunked(query: &str, body: &str) -> String {
     );
     for piece in body.as_bytes().chunks(5) {
         let text = std::str::from_utf8(piece).expect("the body is ASCII");
-        request.push_str(&format!("{:x}\r\n{text}\r\n", piece.len()));
+        let chunk = format!("{:x}\r\n{text}\r\n", piece.len());
+        request.push_str(&chunk);
     }
     request + "0\r\n\r\n"
 }

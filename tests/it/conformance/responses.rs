@@ -1,5 +1,5 @@
 //! What goes over the wire for what an application answers (RFC 9112 section 6, PEP 3333 "The
-//! start_response() Callable" and "Handling the Content-Length Header").
+//! `start_response()` Callable" and "Handling the Content-Length Header").
 
 use std::fs;
 

@@ -156,7 +156,7 @@ fn reopen(kind: ServerKind) {
     };
     server.log.wait_for("note: loaded in ");
     wait("error.log", "Booting worker with pid");
-    assert_eq!(server.exchange("GET /pid?one HTTP/1.0\r\n\r\n").is_empty(), false);
+    assert!(!server.exchange("GET /pid?one HTTP/1.0\r\n\r\n").is_empty());
     wait("access.log", "/pid?one");
 
     for name in ["error.log", "access.log"] {

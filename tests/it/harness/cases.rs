@@ -2,9 +2,12 @@
 
 use std::panic::{self, AssertUnwindSafe};
 
+/// A case and its name.
+pub type Case<C> = (&'static str, fn(&C));
+
 /// Runs every case, also after one has failed, and then fails with the names of those that did.
 #[track_caller]
-pub fn run_cases<C>(context: &C, cases: &[(&str, fn(&C))]) {
+pub fn run_cases<C>(context: &C, cases: &[Case<C>]) {
     let failed: Vec<&str> = cases
         .iter()
         .filter(|(name, case)| {
@@ -46,4 +49,19 @@ macro_rules! on_both_servers {
     )+};
 }
 
-pub(crate) use {cases, on_both_servers};
+/// `on_rgunicorn!(promise, ...)` makes of each function `promise(ServerKind)` a test of rgunicorn
+/// alone, for what gunicorn does not promise.
+macro_rules! on_rgunicorn {
+    ($($promise:ident),+ $(,)?) => {$(
+        mod $promise {
+            use $crate::harness::ServerKind;
+
+            #[test]
+            fn rgunicorn() {
+                ServerKind::Rgunicorn.if_selected(super::$promise);
+            }
+        }
+    )+};
+}
+
+pub(crate) use {cases, on_both_servers, on_rgunicorn};

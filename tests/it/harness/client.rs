@@ -141,7 +141,7 @@ impl Client {
 
     /// Waits for more bytes; `UnexpectedEof` if the connection ends instead.
     pub fn fill(&mut self) -> io::Result<()> {
-        let mut chunk = [0; 65536];
+        let mut chunk = [0; 16384];
         let count = self.stream.read(&mut chunk)?;
         if count == 0 {
             let message = format!("closed after {:?}", String::from_utf8_lossy(&self.unread));

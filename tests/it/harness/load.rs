@@ -17,6 +17,8 @@ pub struct Failure {
     /// When the request was completely written, if it was.
     pub written: Option<Instant>,
     pub failed: Instant,
+    /// Only ever printed.
+    #[expect(dead_code, reason = "shown by Debug in failed assertions")]
     pub error: String,
 }
 

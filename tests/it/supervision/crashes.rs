@@ -4,10 +4,12 @@ use std::fs;
 
 use nix::sys::signal::Signal;
 
-use crate::harness::cases::on_both_servers;
+use crate::harness::cases::{on_both_servers, on_rgunicorn};
 use crate::harness::{BOUND, Builder, Server, ServerKind, process, until};
 
 on_both_servers!(deaths_inside_a_request, recycling);
+
+on_rgunicorn!(crash_loops_back_off);
 
 /// Request that kills its worker, what the master says about it.
 const DEATHS: &[(&str, &str)] = &[
@@ -53,15 +55,11 @@ fn recycling(kind: ServerKind) {
 
 /// An application whose workers die at once after the first one was fine must not keep the
 /// machine busy with forks, and is served again once it is cured.
-#[test]
-fn crash_loops_back_off() {
+fn crash_loops_back_off(kind: ServerKind) {
     const FINE: &str = "def app(environ, start_response):\n    start_response('200 OK', [])\n    \
         return [b'fine']\n";
-    let server = Builder::new(ServerKind::Rgunicorn)
-        .in_own_dir()
-        .app("changing:app")
-        .file("changing.py", FINE)
-        .start();
+    let server =
+        Builder::new(kind).in_own_dir().app("changing:app").file("changing.py", FINE).start();
     assert_eq!(server.get("/").text(), "fine");
     let file = server.dir().join("changing.py");
     // Codes 3 and 4 stop a server only before any worker was ever ready.

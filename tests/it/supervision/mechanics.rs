@@ -6,7 +6,7 @@ use std::os::unix::fs::FileTypeExt;
 
 use nix::sys::signal::Signal;
 
-use crate::harness::cases::on_both_servers;
+use crate::harness::cases::{on_both_servers, on_rgunicorn};
 use crate::harness::{BOUND, Builder, Client, ServerKind, process, until, venv};
 
 on_both_servers!(
@@ -20,6 +20,8 @@ on_both_servers!(
     error_log_file,
     log_level,
 );
+
+on_rgunicorn!(the_port_is_free_again_after_the_end);
 
 /// The application is imported once, in the master.
 fn preload(kind: ServerKind) {
@@ -140,16 +142,13 @@ fn log_level(kind: ServerKind) {
 
 /// Nothing a client could connect to before the server is there: `bind` of a taken port fails
 /// while the other server goes on, see `bad_input`.
-#[test]
-fn the_port_is_free_again_after_the_end() {
+fn the_port_is_free_again_after_the_end(kind: ServerKind) {
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback can be bound");
     let addr = free.local_addr().expect("it has an address");
     drop(free);
     for _ in 0..2 {
-        let mut server = Builder::new(ServerKind::Rgunicorn)
-            .app("supervised:app")
-            .binding(&addr.to_string())
-            .start();
+        let mut server =
+            Builder::new(kind).app("supervised:app").binding(&addr.to_string()).start();
         assert_eq!(Client::connect(addr).get("/pid").status, 200);
         assert_eq!(server.stop(Signal::SIGTERM), 0);
     }

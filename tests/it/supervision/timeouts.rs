@@ -2,10 +2,12 @@
 
 use nix::sys::signal::Signal;
 
-use crate::harness::cases::on_both_servers;
+use crate::harness::cases::{on_both_servers, on_rgunicorn};
 use crate::harness::{BOUND, Builder, ServerKind, process, until};
 
 on_both_servers!(stuck_request, deaf_worker, idle_worker, grace);
+
+on_rgunicorn!(impatience);
 
 /// The worker is replaced, and with rgunicorn the log tells what it was doing.
 fn stuck_request(kind: ServerKind) {
@@ -73,9 +75,8 @@ fn grace(kind: ServerKind) {
 }
 
 /// A second signal shortens a graceful stop.
-#[test]
-fn impatience() {
-    let mut server = Builder::new(ServerKind::Rgunicorn).start_ready(1);
+fn impatience(kind: ServerKind) {
+    let mut server = Builder::new(kind).start_ready(1);
     let mut client = server.connect();
     client.send("GET /sleep?600 HTTP/1.1\r\nHost: a\r\n\r\n");
     server.log.wait_for("note: sleeping in ");

@@ -5,20 +5,28 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+use crate::harness::cases::on_rgunicorn;
 use crate::harness::load::{Failure, Load};
 use crate::harness::{BOUND, Builder, Server, ServerKind, process, until};
+
+on_rgunicorn!(
+    killed_workers_lose_only_their_own_requests,
+    term_answers_everything_that_was_accepted,
+    reloads_lose_nothing,
+    recycling_loses_nothing
+);
 
 const WORKERS: usize = 4;
 const CLIENTS: usize = 32;
 
 /// Four workers, and the file in which the application notes each request it begins.
-fn start() -> (Server, PathBuf) {
-    let builder = Builder::new(ServerKind::Rgunicorn);
+fn start(kind: ServerKind) -> (Server, PathBuf) {
+    let builder = Builder::new(kind);
     let begun = builder.dir().join("begun");
     fs::write(&begun, "").expect("the directory is writable");
     let server = builder.env("BEGUN", &begun).start_ready(WORKERS);
@@ -26,7 +34,7 @@ fn start() -> (Server, PathBuf) {
 }
 
 /// The requests that were begun, each with the workers that began it.
-fn begun(file: &PathBuf) -> HashMap<String, Vec<i32>> {
+fn begun(file: &Path) -> HashMap<String, Vec<i32>> {
     let mut all: HashMap<String, Vec<i32>> = HashMap::new();
     for line in fs::read_to_string(file).expect("the file is readable").lines() {
         let (pid, id) = line.split_once(' ').expect("two words in a line");
@@ -35,9 +43,8 @@ fn begun(file: &PathBuf) -> HashMap<String, Vec<i32>> {
     all
 }
 
-#[test]
-fn killed_workers_lose_only_their_own_requests() {
-    let (server, file) = start();
+fn killed_workers_lose_only_their_own_requests(kind: ServerKind) {
+    let (server, file) = start(kind);
     let load = Load::start(server.addr, CLIENTS);
     load.wait_more(200);
     let mut kills: Vec<(i32, Instant)> = Vec::new();
@@ -77,10 +84,9 @@ fn was_killed(kills: &[(i32, Instant)], pid: i32) -> bool {
     kills.iter().any(|(killed, _)| *killed == pid)
 }
 
-#[test]
-fn term_answers_everything_that_was_accepted() {
+fn term_answers_everything_that_was_accepted(kind: ServerKind) {
     for _ in 0..3 {
-        let (mut server, file) = start();
+        let (mut server, file) = start(kind);
         let load = Load::start(server.addr, CLIENTS);
         load.wait_more(300);
         let stopped = Instant::now();
@@ -99,7 +105,7 @@ fn term_answers_everything_that_was_accepted() {
 
 /// Every request that the application began was answered, and none was begun twice, which is what
 /// a retry of a request lost inside the application would look like.
-fn assert_begun_are_answered(file: &PathBuf, answered: &[String], failures: &[Failure]) {
+fn assert_begun_are_answered(file: &Path, answered: &[String], failures: &[Failure]) {
     let begun = begun(file);
     for failure in failures {
         assert!(!begun.contains_key(&failure.id), "begun, but not answered: {failure:?}");
@@ -112,9 +118,8 @@ fn assert_begun_are_answered(file: &PathBuf, answered: &[String], failures: &[Fa
     }
 }
 
-#[test]
-fn reloads_lose_nothing() {
-    let (server, file) = start();
+fn reloads_lose_nothing(kind: ServerKind) {
+    let (server, file) = start(kind);
     let load = Load::start(server.addr, CLIENTS);
     for round in 1..=10 {
         load.wait_more(50);
@@ -138,9 +143,8 @@ fn reloads_lose_nothing() {
     assert!(tally.answered.len() > 500);
 }
 
-#[test]
-fn recycling_loses_nothing() {
-    let builder = Builder::new(ServerKind::Rgunicorn);
+fn recycling_loses_nothing(kind: ServerKind) {
+    let builder = Builder::new(kind);
     let begun = builder.dir().join("begun");
     fs::write(&begun, "").expect("the directory is writable");
     let server = builder
