@@ -1,0 +1,177 @@
+"""What WSGI says about the life of one request: who is called, how often, and what errors do.
+
+Everything worth knowing is printed to stderr, which is where the tests look for it.
+"""
+
+import errno
+import sys
+
+
+def note(*words):
+    print("note:", *words, file=sys.stderr, flush=True)
+
+
+class Body:
+    """An iterable that says when it is closed, and may fail on the way."""
+
+    def __init__(self, name, items, error=None):
+        self.name = name
+        self.items = iter(items)
+        self.error = error
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        for item in self.items:
+            return item
+        if self.error is not None:
+            raise self.error
+        raise StopIteration
+
+    def close(self):
+        note(self.name, "closed")
+
+
+def closes(environ, start_response):
+    start_response("200 OK", [("Content-Length", "2")])
+    return Body("closes", [b"o", b"k"])
+
+
+def fails_first(environ, start_response):
+    start_response("200 OK", [("Content-Length", "2")])
+    return Body("fails_first", [], ValueError("before the first item"))
+
+
+def fails_later(environ, start_response):
+    start_response("200 OK", [])
+    return Body("fails_later", [b"part"], ValueError("after the first item"))
+
+
+def fails_sized(environ, start_response):
+    start_response("200 OK", [("Content-Length", "10")])
+    return Body("fails_sized", [b"part"], ValueError("in the middle"))
+
+
+def close_fails(environ, start_response):
+    class Failing(Body):
+        def close(self):
+            super().close()
+            raise ValueError("in close")
+
+    start_response("200 OK", [("Content-Length", "2")])
+    return Failing("close_fails", [b"ok"])
+
+
+def raises(environ, start_response):
+    raise ValueError("from the application: é")
+
+
+def system_exit(environ, start_response):
+    raise SystemExit(7)
+
+
+def interrupt(environ, start_response):
+    raise KeyboardInterrupt
+
+
+def base_exception(environ, start_response):
+    class Odd(BaseException):
+        pass
+
+    raise Odd("odd")
+
+
+def broken_pipe(environ, start_response):
+    raise BrokenPipeError(errno.EPIPE, "no more")
+
+
+def os_error(environ, start_response):
+    raise OSError(errno.ENOENT, "gone")
+
+
+def twice(environ, start_response):
+    start_response("200 OK", [])
+    start_response("200 OK", [])
+    return []
+
+
+def recovers(environ, start_response):
+    """An error handler replaces the headers while none of them were sent."""
+    start_response("200 OK", [("X-Old", "1")])
+    try:
+        raise ValueError("replaced")
+    except ValueError:
+        start_response("503 Replaced", [("X-New", "1")], sys.exc_info())
+    return [b"sorry"]
+
+
+def recovers_late(environ, start_response):
+    """Headers are out: start_response has to raise what it is given."""
+    start_response("200 OK", [])
+    yield b"part"
+    try:
+        raise ValueError("too late")
+    except ValueError:
+        try:
+            start_response("500 Late", [], sys.exc_info())
+        except ValueError as error:
+            note("raised again:", error)
+            raise
+
+
+def text_item(environ, start_response):
+    start_response("200 OK", [])
+    return ["text"]
+
+
+def bare_bytes(environ, start_response):
+    start_response("200 OK", [])
+    return b"abc"
+
+
+def nothing(environ, start_response):
+    start_response("200 OK", [])
+
+
+def bad_status(environ, start_response):
+    start_response(environ["QUERY_STRING"].replace("%20", " ").replace("%0d", "\r"), [])
+    return []
+
+
+def bytes_status(environ, start_response):
+    start_response(b"200 OK", [])
+    return []
+
+
+def bad_name(environ, start_response):
+    start_response("200 OK", [("X Bad", "1")])
+    return []
+
+
+def bad_value(environ, start_response):
+    start_response("200 OK", [("X-Bad", "1\r\nX-Injected: 1")])
+    return []
+
+
+def bytes_value(environ, start_response):
+    start_response("200 OK", [("X-Bad", b"1")])
+    return []
+
+
+def bad_length(environ, start_response):
+    start_response("200 OK", [("Content-Length", "abc")])
+    return []
+
+
+def errors_stream(environ, start_response):
+    stream = environ["wsgi.errors"]
+    stream.write("to wsgi.errors: é\n")
+    stream.writelines(["line one\n", "line two\n"])
+    stream.flush()
+    start_response("200 OK", [("Content-Length", "0")])
+    return []
+
+
+def app(environ, start_response):
+    return globals()[environ["PATH_INFO"].strip("/")](environ, start_response)

@@ -1,0 +1,169 @@
+//! The access log: the default line, every atom, and which requests get a line.
+
+use crate::harness::cases::{cases, on_both_servers};
+use crate::harness::{Builder, Server, ServerKind};
+
+on_both_servers!(default_format, atoms, durations, to_a_file);
+
+fn default_format(kind: ServerKind) {
+    let server = Builder::new(kind)
+        .app("echo:quiet")
+        .args(["--access-logfile", "-"])
+        // Five and a half hours east of Greenwich.
+        .env("TZ", "TST-5:30")
+        .start();
+    cases!(&server; whole_line, referer_and_agent, head_errors_have_no_line, framing_errors_have_one);
+}
+
+#[track_caller]
+fn line_of(server: &Server, request: &str, needle: &str) -> String {
+    let mark = server.out.mark();
+    server.exchange(request);
+    server.out.wait_for_since(mark, needle)
+}
+
+fn whole_line(server: &Server) {
+    let line = line_of(server, "GET /x?y HTTP/1.1\r\nConnection: close\r\n\r\n", "GET /x?y");
+    let (before, rest) = line.split_once('[').expect("a time in brackets");
+    let (time, after) = rest.split_once(']').expect("a time in brackets");
+    assert_eq!(before, "127.0.0.1 - - ");
+    assert_eq!(after, " \"GET /x?y HTTP/1.1\" 200 2 \"-\" \"-\"");
+    // 20/Nov/2026:04:22:06 +0530
+    assert_eq!(time.len(), 26, "{time}");
+    assert!(time.ends_with(" +0530"), "{time}");
+    let marks: String = time.chars().filter(|char| !char.is_ascii_alphanumeric()).collect();
+    assert_eq!(marks, "//::: +");
+}
+
+fn referer_and_agent(server: &Server) {
+    let request = "GET / HTTP/1.0\r\nReferer: http://r.test/\r\nUser-Agent: a \"b\" c\\\r\n\r\n";
+    let line = line_of(server, request, "r.test");
+    assert!(
+        line.ends_with(" \"GET / HTTP/1.0\" 200 1 \"http://r.test/\" \"a \\\"b\\\" c\\\""),
+        "{line}"
+    );
+}
+
+fn head_errors_have_no_line(server: &Server) {
+    let mark = server.out.mark();
+    server.exchange("BAD\r\n\r\n");
+    server.exchange("GET /unseen HTTP/1.1\r\nNoColon\r\n\r\n");
+    server.exchange("GET /seen HTTP/1.1\r\nConnection: close\r\n\r\n");
+    server.out.wait_for_since(mark, "/seen");
+    assert_eq!(server.out.since(mark).lines().count(), 1, "{}", server.out.since(mark));
+}
+
+fn framing_errors_have_one(server: &Server) {
+    let request = "POST /framing HTTP/1.1\r\nContent-Length: 1, 1\r\n\r\n";
+    let line = line_of(server, request, "/framing");
+    assert!(line.contains("\"POST /framing HTTP/1.1\" 400 0 "), "{line}");
+    // The scheme comes from a trusted peer here: a known request, refused for its path.
+    let request = "GET /elsewhere HTTP/1.1\r\nSCRIPT_NAME: /p\r\n\r\n";
+    let line = line_of(server, request, "/elsewhere");
+    assert!(line.contains("\"GET /elsewhere HTTP/1.1\" 500 0 "), "{line}");
+}
+
+fn atoms(kind: ServerKind) {
+    let atoms = [
+        "h",
+        "l",
+        "u",
+        "r",
+        "s",
+        "m",
+        "U",
+        "q",
+        "H",
+        "B",
+        "b",
+        "f",
+        "a",
+        "p",
+        "{x-one}i",
+        "{X-ONE}i",
+        "{x-two}i",
+        "{content-type}o",
+        "{x-none}o",
+        "{server}o",
+        "{path_info}e",
+        "{REQUEST_METHOD}e",
+        "{wsgi.url_scheme}e",
+        "{none}e",
+        "nonsense",
+    ];
+    let format: Vec<String> = atoms.iter().map(|atom| format!("{atom}=%({atom})s")).collect();
+    let server = Builder::new(kind)
+        .app("echo:app")
+        .args([
+            "--access-logfile",
+            "-",
+            "--access-logformat",
+            &format!("{}|100%%", format.join("|")),
+        ])
+        .start();
+    let credentials = "Authorization: BASIC dXNlcjpwYXNzOndvcmQ=\r\n";
+    let request = format!(
+        "POST /a%20b?c=d HTTP/1.1\r\n{credentials}X-One: first\r\nx-one: last\r\n\
+         Connection: close\r\nContent-Length: 2\r\n\r\nhi"
+    );
+    let line = line_of(&server, &request, "h=");
+    let worker = server.workers()[0];
+    let size = server
+        .out
+        .text()
+        .split("|B=")
+        .nth(1)
+        .and_then(|rest| rest.split('|').next()?.parse::<u32>().ok())
+        .expect("the size is a number");
+    assert!(size > 100, "{line}");
+    let wanted = format!(
+        "h=127.0.0.1|l=-|u=user|r=POST /a%20b?c=d HTTP/1.1|s=200|m=POST|U=/a b|q=c=d|H=HTTP/1.1|\
+         B={size}|b={size}|f=-|a=-|p=<{worker}>|{{x-one}}i=last|{{X-ONE}}i=last|{{x-two}}i=-|\
+         {{content-type}}o=text/plain|{{x-none}}o=-|{{server}}o=-|{{path_info}}e=/a b|\
+         {{REQUEST_METHOD}}e=POST|{{wsgi.url_scheme}}e=http|{{none}}e=-|nonsense=-|100%"
+    );
+    assert_eq!(line, wanted);
+
+    for (credentials, user) in [
+        ("Authorization: Basic !!!\r\n", "|u=-|"),
+        ("Authorization: Bearer dXNlcjpwYXNz\r\n", "|u=-|"),
+        ("Authorization: Basic OnBhc3M=\r\n", "|u=-|"),
+        ("Authorization: Basic c8O8czp4\r\n", "|u=s\u{fc}s|"),
+    ] {
+        let request = format!("GET / HTTP/1.1\r\nConnection: close\r\n{credentials}\r\n");
+        let line = line_of(&server, &request, "h=");
+        assert!(line.contains(user), "{credentials:?}: {line}");
+    }
+}
+
+fn durations(kind: ServerKind) {
+    let server = Builder::new(kind)
+        .app("supervised:app")
+        .args(["--access-logfile", "-", "--access-logformat", "T=%(T)s M=%(M)s D=%(D)s L=%(L)s"])
+        .start();
+    let line = line_of(&server, "GET /sleep?1.2 HTTP/1.1\r\nConnection: close\r\n\r\n", "T=");
+    let values: Vec<&str> =
+        line.split(' ').filter_map(|word| Some(word.split_once('=')?.1)).collect();
+    let [whole, millis, micros, decimal] = values[..] else { panic!("{line}") };
+    assert_eq!(whole, "1");
+    let micros: u64 = micros.parse().expect("microseconds are a number");
+    assert!((1_200_000..10_000_000).contains(&micros), "{line}");
+    assert_eq!(millis, (micros / 1000).to_string());
+    assert_eq!(decimal, format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000));
+}
+
+fn to_a_file(kind: ServerKind) {
+    let builder = Builder::new(kind).app("echo:quiet");
+    let path = builder.dir().join("access.log");
+    let server = builder.args(["--access-logfile"]).args([&path]).start();
+    let (first, second) = (server.get("/first"), server.get("/second"));
+    assert_eq!((first.status, second.status), (200, 200));
+    // The line is written before the connection ends, so both are there.
+    let mut client = server.connect();
+    client.send("GET /third HTTP/1.1\r\nConnection: close\r\n\r\n");
+    client.read_to_end();
+    let text = std::fs::read_to_string(path).expect("the log was written");
+    let paths: Vec<&str> = text.lines().filter_map(|line| line.split(' ').nth(6)).collect();
+    assert_eq!(paths, ["/first", "/second", "/third"], "{text}");
+    assert_eq!(server.out.text(), "");
+}

@@ -1,0 +1,148 @@
+//! Many clients at once, each of which knows which of its requests were answered.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use super::client::Client;
+
+/// A request that was not answered.
+#[derive(Debug)]
+pub struct Failure {
+    /// What the application was asked, unique.
+    pub id: String,
+    /// When the request was completely written, if it was.
+    pub written: Option<Instant>,
+    pub failed: Instant,
+    /// Only ever printed.
+    #[expect(dead_code, reason = "shown by Debug in failed assertions")]
+    pub error: String,
+}
+
+/// What one client, or all of them, went through.
+#[derive(Default)]
+pub struct Tally {
+    pub answered: Vec<String>,
+    pub failures: Vec<Failure>,
+}
+
+#[derive(Default)]
+struct Shared {
+    stop: AtomicBool,
+    answered: AtomicUsize,
+}
+
+/// Clients that send requests until they are told to stop.
+///
+/// Half of them keep their connection, the others open one per request.
+pub struct Load {
+    shared: Arc<Shared>,
+    clients: Vec<JoinHandle<Tally>>,
+}
+
+impl Load {
+    /// Starts `count` clients that ask for `/load?ID`. A client ends when it cannot connect.
+    pub fn start(addr: SocketAddr, count: usize) -> Self {
+        let shared = Arc::new(Shared::default());
+        let clients = (0..count)
+            .map(|number| {
+                let shared = Arc::clone(&shared);
+                thread::spawn(move || run(addr, number, &shared))
+            })
+            .collect();
+        Self { shared, clients }
+    }
+
+    /// How many requests were answered so far.
+    pub fn answered(&self) -> usize {
+        self.shared.answered.load(Ordering::Relaxed)
+    }
+
+    /// Waits until so many more requests were answered.
+    #[track_caller]
+    pub fn wait_more(&self, count: usize) {
+        let goal = self.answered() + count;
+        super::until(super::BOUND, "requests to be answered", || {
+            (self.answered() >= goal).then_some(())
+        });
+    }
+
+    /// Stops all clients and returns what they saw.
+    pub fn finish(self) -> Tally {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        let mut all = Tally::default();
+        for client in self.clients {
+            let tally = client.join().expect("a client does not panic");
+            all.answered.extend(tally.answered);
+            all.failures.extend(tally.failures);
+        }
+        all
+    }
+}
+
+/// Why a request has no answer.
+struct Lost {
+    /// When the request was completely written, if it was.
+    written: Option<Instant>,
+    /// Whether any byte of an answer came.
+    partly: bool,
+    error: io::Error,
+}
+
+fn run(addr: SocketAddr, number: usize, shared: &Shared) -> Tally {
+    let mut tally = Tally::default();
+    let keeps = number.is_multiple_of(2);
+    let mut kept: Option<Client> = None;
+    for count in 0.. {
+        if shared.stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let id = format!("{number}-{count}");
+        let reused = kept.take().map(|client| request(client, &id, keeps));
+        let outcome = match reused {
+            // A server may close an idle connection at any time. Not a byte of an answer on a
+            // reused connection means just that, and the request is sent again (RFC 9112, 9.3.1).
+            Some(Err(lost)) if !lost.partly => match Client::try_connect(addr) {
+                Ok(client) => request(client, &id, keeps),
+                Err(_) => Err(lost),
+            },
+            Some(outcome) => outcome,
+            None => match Client::try_connect(addr) {
+                Ok(client) => request(client, &id, keeps),
+                Err(_) => break,
+            },
+        };
+        match outcome {
+            Ok(client) => {
+                kept = client;
+                tally.answered.push(id);
+                shared.answered.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(Lost { written, error, .. }) => {
+                let error = error.to_string();
+                tally.failures.push(Failure { id, written, failed: Instant::now(), error });
+            }
+        }
+    }
+    tally
+}
+
+/// One request; the connection, if it can take another.
+fn request(mut client: Client, id: &str, keeps: bool) -> Result<Option<Client>, Lost> {
+    let connection = if keeps { "keep-alive" } else { "close" };
+    let text = format!("GET /load?{id} HTTP/1.1\r\nHost: a\r\nConnection: {connection}\r\n\r\n");
+    let lost = |written, partly| move |error| Lost { written, partly, error };
+    client.try_send(text).map_err(lost(None, false))?;
+    let written = Some(Instant::now());
+    client.fill().map_err(lost(written, false))?;
+    let response = client.try_response("GET").map_err(lost(written, true))?;
+    if response.status != 200 {
+        let error = io::Error::other(format!("answered {}", response.status));
+        return Err(Lost { written, partly: true, error });
+    }
+    let stays = keeps && response.header("Connection") != Some("close");
+    Ok(stays.then_some(client))
+}

@@ -1,0 +1,16 @@
+//! What the tests are made of: the server under test with its output captured, a raw HTTP client,
+//! a virtual environment with the frameworks, and bounded waiting.
+
+pub mod cases;
+pub mod client;
+pub mod load;
+pub mod output;
+pub mod process;
+pub mod server;
+pub mod venv;
+pub mod wait;
+
+pub use cases::run_cases;
+pub use client::{Client, Response};
+pub use server::{Builder, Outcome, Server, ServerKind};
+pub use wait::{BOUND, until};

@@ -1,0 +1,70 @@
+//! Facts about processes, from /proc.
+
+use std::fs;
+
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+
+/// One line of /proc/PID/stat, as far as the tests need it.
+struct Stat {
+    pid: i32,
+    parent: i32,
+    group: i32,
+    alive: bool,
+}
+
+fn all() -> impl Iterator<Item = Stat> {
+    fs::read_dir("/proc")
+        .expect("/proc is readable")
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter_map(read)
+}
+
+fn read(pid: i32) -> Option<Stat> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may itself contain blanks and parentheses.
+    let mut fields = text[text.rfind(')')? + 1..].split_whitespace();
+    let state = fields.next()?;
+    let parent = fields.next()?.parse().ok()?;
+    let group = fields.next()?.parse().ok()?;
+    Some(Stat { pid, parent, group, alive: !matches!(state, "Z" | "X") })
+}
+
+/// Living children of a process, lowest process id first.
+pub fn children(pid: i32) -> Vec<i32> {
+    let mut found: Vec<i32> =
+        all().filter(|stat| stat.parent == pid && stat.alive).map(|stat| stat.pid).collect();
+    found.sort_unstable();
+    found
+}
+
+/// Living members of a process group.
+pub fn members(group: i32) -> Vec<i32> {
+    all().filter(|stat| stat.group == group && stat.alive).map(|stat| stat.pid).collect()
+}
+
+pub fn is_alive(pid: i32) -> bool {
+    read(pid).is_some_and(|stat| stat.alive)
+}
+
+/// The command line as `ps` shows it, which is where process titles end up.
+pub fn title(pid: i32) -> String {
+    let raw = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let text = String::from_utf8_lossy(&raw).replace('\0', " ");
+    text.trim_end().to_owned()
+}
+
+/// Sends a signal; a process that is already gone is no error.
+pub fn signal(pid: i32, signal: Signal) {
+    match kill(Pid::from_raw(pid), signal) {
+        Ok(()) | Err(nix::errno::Errno::ESRCH) => {}
+        Err(error) => panic!("cannot send {signal} to {pid}: {error}"),
+    }
+}
+
+/// Sends a signal to a whole process group, if any of it is left.
+pub fn signal_group(group: i32, signal: Signal) {
+    // ESRCH, nothing left, is what the caller wants.
+    let _ = killpg(Pid::from_raw(group), signal);
+}

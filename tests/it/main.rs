@@ -1,0 +1,13 @@
+//! The integration tests: the whole server from outside, over sockets and signals.
+//!
+//! Cases that state facts about gunicorn, HTTP or WSGI run against both servers, see
+//! `harness::cases::on_both_servers`; the others are promises of rgunicorn alone.
+
+mod bad_input;
+mod conformance;
+mod django;
+mod flask;
+mod harness;
+mod layers;
+mod site;
+mod supervision;

@@ -1,0 +1,155 @@
+//! Preloading, process titles, captured output, and the sockets themselves.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::FileTypeExt;
+
+use nix::sys::signal::Signal;
+
+use crate::harness::cases::{on_both_servers, on_rgunicorn};
+use crate::harness::{BOUND, Builder, Client, ServerKind, process, until, venv};
+
+on_both_servers!(
+    preload,
+    broken_preload,
+    titles,
+    capture_output,
+    interpreter,
+    unix_socket_file,
+    several_sockets,
+    error_log_file,
+    log_level,
+);
+
+on_rgunicorn!(the_port_is_free_again_after_the_end);
+
+/// The application is imported once, in the master.
+fn preload(kind: ServerKind) {
+    let server = Builder::new(kind).app("supervised:app").args(["--preload", "-w", "3"]).start();
+    server.log.wait_for_count("Booting worker with pid", 3);
+    let workers = server.wait_workers(3);
+    let answered: i32 = server.get("/pid").text().parse().expect("a pid");
+    assert!(workers.contains(&answered));
+    let log = server.log.text();
+    assert_eq!(log.matches("note: loaded in ").count(), 1, "{log}");
+    assert!(log.contains(&format!("note: loaded in {}\n", server.pid())), "{log}");
+}
+
+fn broken_preload(kind: ServerKind) {
+    for (app, message) in [
+        ("broken_raise:app", "at import"),
+        ("broken_syntax:app", "SyntaxError: expected ':'"),
+        ("no_such_module:app", "No module named 'no_such_module'"),
+        ("factories:missing", "Failed to find attribute 'missing' in 'factories'."),
+    ] {
+        let outcome = Builder::new(kind).app(app).args(["--preload"]).run();
+        assert_eq!(outcome.status, Some(1), "{app}: {}", outcome.stderr);
+        assert!(outcome.stderr.contains(message), "{app}: {}", outcome.stderr);
+        assert!(!outcome.stderr.contains("Listening at"), "{app}: {}", outcome.stderr);
+    }
+}
+
+fn titles(kind: ServerKind) {
+    for (args, name) in [(&[][..], "supervised:app"), (&["-n", "shop"], "shop")] {
+        let server = Builder::new(kind).args(args).start_ready(2);
+        let title = |pid, wanted: String| {
+            until(BOUND, &wanted, || (process::title(pid) == wanted).then_some(()));
+        };
+        title(server.pid(), format!("gunicorn: master [{name}]"));
+        for worker in server.wait_workers(2) {
+            title(worker, format!("gunicorn: worker [{name}]"));
+        }
+    }
+}
+
+/// With a file for the error log, what the application prints goes there too.
+fn capture_output(kind: ServerKind) {
+    let builder = Builder::new(kind).app("supervised:app");
+    let path = builder.dir().join("error.log");
+    let server = builder.args(["--capture-output", "--error-logfile"]).args([&path]).spawn();
+    assert_eq!(server.get("/printed").text(), "ok");
+    let text = fs::read_to_string(&path).expect("the log is there");
+    assert!(text.contains("\nprinted by the application\n"), "{text}");
+    assert!(text.contains("note: loaded in "), "{text}");
+    assert_eq!(server.out.text(), "");
+}
+
+fn interpreter(kind: ServerKind) {
+    let server = Builder::new(kind).start_ready(1);
+    let shown = server.get("/titles").text();
+    let python = venv::program("python");
+    // The name of the interpreter inside the environment may be any of its aliases.
+    assert!(shown.contains(&format!(", '{}", python.display())), "{shown}");
+}
+
+fn unix_socket_file(kind: ServerKind) {
+    let builder = Builder::new(kind).app("supervised:app");
+    let path = builder.dir().join("web.sock");
+    // The socket of a server that has crashed.
+    drop(std::os::unix::net::UnixListener::bind(&path).expect("the socket can be made"));
+    let mut server = builder.binding(&format!("unix:{}", path.display())).start();
+    assert_eq!(Client::connect_unix(&path).get("/pid").status, 200);
+    assert!(fs::metadata(&path).expect("it is there").file_type().is_socket());
+    assert_eq!(server.stop(Signal::SIGTERM), 0);
+    assert!(!path.exists());
+}
+
+fn several_sockets(kind: ServerKind) {
+    let builder = Builder::new(kind).app("supervised:app");
+    let path = builder.dir().join("web.sock");
+    let unix = format!("unix:{}", path.display());
+    let server = builder.binding("127.0.0.1:0").args(["-b", &unix]).start();
+    let line = server.log.wait_for("Listening at: ");
+    let (tcp, rest) = line
+        .split_once("http://")
+        .and_then(|(_, rest)| rest.split_once(','))
+        .expect("addresses are joined by a comma");
+    assert_eq!(rest, format!("{unix} ({})", server.pid()));
+    let addr = tcp.parse().expect("an address with its port");
+    assert_eq!(Client::connect(addr).get("/pid").status, 200);
+    assert_eq!(Client::connect_unix(&path).get("/pid").status, 200);
+}
+
+fn error_log_file(kind: ServerKind) {
+    let builder = Builder::new(kind).app("lifecycle:app");
+    let path = builder.dir().join("error.log");
+    fs::write(&path, "kept\n").expect("the directory is writable");
+    let mut server = builder.args(["--log-file"]).args([&path]).spawn();
+    assert_eq!(server.get("/raises").status, 500);
+    assert_eq!(server.stop(Signal::SIGTERM), 0);
+    let text = fs::read_to_string(&path).expect("the log is there");
+    assert!(text.starts_with("kept\n["), "{text}");
+    assert!(text.contains("[ERROR] Error handling request GET /raises\nTraceback"), "{text}");
+    assert!(text.contains("Shutting down: Master"), "{text}");
+    assert_eq!(server.log.wait_end(BOUND), "");
+}
+
+fn log_level(kind: ServerKind) {
+    let mut server =
+        Builder::new(kind).app("lifecycle:app").args(["--log-level", "warning"]).spawn();
+    assert_eq!(server.get("/raises").status, 500);
+    server.log.wait_for("ValueError: from the application");
+    assert_eq!(server.stop(Signal::SIGTERM), 0);
+    let log = server.log.wait_end(BOUND);
+    assert!(!log.contains("[INFO]") && log.contains("[ERROR]"), "{log}");
+
+    let server = Builder::new(kind).app("echo:app").args(["--log-level", "DEBUG"]).spawn();
+    assert_eq!(server.get("/").status, 200);
+    server.log.wait_for("[DEBUG] Current configuration:");
+    server.log.wait_for("[DEBUG] Arbiter booted");
+    server.log.wait_for("[DEBUG] 1 workers");
+}
+
+/// Nothing a client could connect to before the server is there: `bind` of a taken port fails
+/// while the other server goes on, see `bad_input`.
+fn the_port_is_free_again_after_the_end(kind: ServerKind) {
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback can be bound");
+    let addr = free.local_addr().expect("it has an address");
+    drop(free);
+    for _ in 0..2 {
+        let mut server =
+            Builder::new(kind).app("supervised:app").binding(&addr.to_string()).start();
+        assert_eq!(Client::connect(addr).get("/pid").status, 200);
+        assert_eq!(server.stop(Signal::SIGTERM), 0);
+    }
+}

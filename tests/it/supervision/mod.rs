@@ -1,0 +1,8 @@
+//! Never down, nothing lost: crashes, stuck requests, reloads and stops, with and without load.
+
+mod crashes;
+mod mechanics;
+mod pid_file;
+mod reloads;
+mod timeouts;
+mod under_load;
