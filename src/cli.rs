@@ -128,7 +128,8 @@ fn add_paths(py: Python<'_>, paths: Option<&str>) -> Result<(), Error> {
         let path = py.import("sys")?.getattr("path")?;
         for entry in paths.split(',') {
             let entry = std::path::absolute(entry.trim()).unwrap_or_else(|_| entry.into());
-            if !path.contains(&entry)? {
+            let entry = entry.as_os_str();
+            if !path.contains(entry)? {
                 path.call_method1("insert", (0, entry))?;
             }
         }

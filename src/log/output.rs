@@ -49,7 +49,7 @@ impl Target {
             Self::File(path) => (append(path), path.as_path()),
         };
         opened.map_err(|reason| {
-            Error::config(format!("'{}' isn't writable [{reason}]", name.display()))
+            Error::config(format!("Error: '{}' isn't writable [{reason}]", name.display()))
         })
     }
 }

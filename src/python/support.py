@@ -81,10 +81,11 @@ def _call(factory, args, kwargs):
         raise AppImportError("TypeError: %s" % error) from None
 
 
-def format_exception(error):
-    """A traceback as Python prints it."""
-    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    return text.rstrip("\n")
+def format_exception(kind, error, trace):
+    """A traceback as Python prints it, without the server's own frames in front."""
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(kind, error, trace)).rstrip("\n")
 
 
 def format_stacks():

@@ -1,16 +1,12 @@
 //! The Python half of the server: `support.py`, executed once.
 
-use std::ffi::CStr;
-
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyModule;
 
-const SOURCE: &CStr =
-    match CStr::from_bytes_with_nul(concat!(include_str!("support.py"), "\0").as_bytes()) {
-        Ok(source) => source,
-        Err(_) => panic!("support.py contains a NUL byte"),
-    };
+const SOURCE: &str = include_str!("support.py");
+/// What its frames are called; tracebacks leave out those in front.
+const FILE: &str = "<rgunicorn>";
 
 static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
 
@@ -21,7 +17,10 @@ static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
 pub fn module(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
     let module = MODULE.get_or_try_init(py, || {
         let module = PyModule::new(py, "rgunicorn_support")?;
-        py.run(SOURCE, Some(&module.dict()), None)?;
+        let compile = py.import("builtins")?.getattr("compile")?;
+        module.setattr("__file__", FILE)?;
+        let code = compile.call1((SOURCE, FILE, "exec"))?;
+        py.import("builtins")?.call_method1("exec", (code, module.dict()))?;
         Ok::<_, PyErr>(module.unbind())
     })?;
     Ok(module.bind(py))
@@ -30,7 +29,9 @@ pub fn module(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
 /// The traceback of an exception as Python prints it, without a newline at the end.
 pub fn traceback(py: Python<'_>, error: &PyErr) -> String {
     let formatted = module(py).and_then(|module| {
-        module.call_method1("format_exception", (error.value(py),))?.extract::<String>()
+        // Before Python 3.12 the traceback is not yet in the exception.
+        let parts = (error.get_type(py), error.value(py), error.traceback(py));
+        module.call_method1("format_exception", parts)?.extract::<String>()
     });
     // An exception whose text cannot be had is still an exception worth a line.
     formatted.unwrap_or_else(|_| error.get_type(py).to_string())

@@ -3,28 +3,14 @@
 use std::io;
 
 use super::body::{Body, BodyBuffer};
-use super::connection::{Connection, Incoming, Leave, State};
-use super::exchange::Facts;
-use super::output::Flush;
-use super::timers::Kind;
-use super::{ConnectionId, Handler, LINGER_BYTES, PIPELINE_BATCH, Reactor, Request};
+use super::connection::{Connection, Incoming, State};
+use super::service::Next;
+use super::{ConnectionId, Handler, PIPELINE_BATCH, Reactor};
 use crate::http::{
     BodyDecoder, CONTINUE, Eof, Framing, Head, HeadParser, HeadStore, Parse, Reject,
     internal_server_error,
 };
-use crate::sys::epoll::Interest;
 use crate::sys::socket::Io;
-use crate::sys::time;
-
-/// What a step left behind.
-enum Next {
-    /// The connection may have another request in its input.
-    Go,
-    /// More input is needed.
-    Wait,
-    /// The connection is closed, closing, or busy writing.
-    Stop,
-}
 
 impl Reactor<'_> {
     pub(super) fn connection_event(&mut self, key: u32, handler: &mut dyn Handler) {
@@ -227,102 +213,6 @@ impl Reactor<'_> {
         }
     }
 
-    /// Hands a complete request to the handler and decides what becomes of its connection.
-    fn serve(
-        &mut self,
-        id: ConnectionId,
-        head: Head<'_>,
-        body: Body,
-        last: bool,
-        handler: &mut dyn Handler,
-    ) -> Next {
-        let connection = &mut self.connections[id.key as usize];
-        let Some(stream) = connection.stream.take() else { return Next::Stop };
-        let output = std::mem::take(&mut connection.output);
-        let keep_alive = handler.keeps_alive()
-            && head.keep_alive()
-            && !self.retiring
-            && !self.options.keep_alive.is_zero();
-        let facts = Facts { minor: head.version().1, head: head.is_head(), keep_alive };
-        let request = Request {
-            head,
-            body,
-            peer: connection.peer,
-            connection: id,
-            listener: connection.listener,
-        };
-        self.exchange.begin(stream, output, facts);
-        handler.handle(request, &self.exchange);
-        let Some(ending) = self.exchange.end() else {
-            self.close(id.key);
-            return Next::Stop;
-        };
-        if ending.broken {
-            self.close(id.key);
-            return Next::Stop;
-        }
-        let leave = if last && !head.keep_alive() { Leave::AtOnce } else { Leave::Lingering };
-        let connection = &mut self.connections[id.key as usize];
-        connection.served = true;
-        connection.stream = Some(ending.stream);
-        connection.output = ending.output;
-        if !connection.output.is_empty() {
-            connection.state = State::Drain { reusable: ending.reusable, leave };
-            return Next::Stop;
-        }
-        self.after_response(id.key, ending.reusable, leave)
-    }
-
-    fn after_response(&mut self, key: u32, reusable: bool, leave: Leave) -> Next {
-        if reusable {
-            self.connections[key as usize].state = State::Head(None);
-            return Next::Go;
-        }
-        self.leave(key, leave);
-        Next::Stop
-    }
-
-    fn leave(&mut self, key: u32, leave: Leave) {
-        match leave {
-            Leave::AtOnce => self.close(key),
-            Leave::Lingering => {
-                let connection = &mut self.connections[key as usize];
-                if let Some(stream) = &connection.stream {
-                    stream.shutdown_write();
-                }
-                connection.input = Vec::new();
-                connection.state = State::Linger { left: LINGER_BYTES };
-            }
-        }
-    }
-
-    /// Answers with an error page and gives up the connection.
-    fn reject(
-        &mut self,
-        id: ConnectionId,
-        reject: &Reject,
-        head: Option<Head<'_>>,
-        handler: &mut dyn Handler,
-    ) {
-        let connection = &self.connections[id.key as usize];
-        let request = head.map(|head| Request {
-            head,
-            body: Body::Empty,
-            peer: connection.peer,
-            connection: id,
-            listener: connection.listener,
-        });
-        handler.rejected(reject, connection.peer, request.as_ref());
-        self.answer_and_leave(id.key, &reject.page());
-    }
-
-    fn answer_and_leave(&mut self, key: u32, page: &[u8]) {
-        let connection = &mut self.connections[key as usize];
-        connection.output.push_bytes(page);
-        connection.state = State::Drain { reusable: false, leave: Leave::Lingering };
-        self.flush(key);
-    }
-
     fn body_fault(
         &mut self,
         id: ConnectionId,
@@ -353,86 +243,6 @@ impl Reactor<'_> {
             return Next::Stop;
         }
         Next::Wait
-    }
-
-    /// Writes what is left of a response.
-    fn drain(&mut self, key: u32, handler: &mut dyn Handler) {
-        self.flush(key);
-        let Some(connection) = self.connections.get(key as usize) else { return };
-        if !connection.input.is_empty() && matches!(connection.state, State::Head(_)) {
-            self.resume(key, handler);
-        } else {
-            self.settle(key);
-        }
-    }
-
-    /// Writes what the kernel takes; once all is written, goes on with the connection or leaves it.
-    fn flush(&mut self, key: u32) {
-        let Connection { stream, output, state, .. } = &mut self.connections[key as usize];
-        let Some(stream) = stream else { return };
-        let before = output.buffered();
-        match output.flush(stream) {
-            Ok(Flush::Drained) => {
-                if let State::Drain { reusable, leave } = *state {
-                    self.after_response(key, reusable, leave);
-                }
-            }
-            Ok(Flush::Blocked) => {
-                if output.buffered() != before || before == 0 {
-                    self.timers.arm(key, Kind::Write, time::monotonic_coarse_ns());
-                }
-            }
-            Err(error) => {
-                tracing::debug!("Closing connection: {error}");
-                self.close(key);
-            }
-        }
-    }
-
-    /// Reads and throws away what comes behind our close.
-    fn linger(&mut self, key: u32) {
-        let Connection { stream, state, .. } = &mut self.connections[key as usize];
-        let (Some(stream), State::Linger { left }) = (stream, state) else { return };
-        match stream.recv(&mut self.scratch) {
-            Io::Done(count @ 1..) if count < *left => *left -= count,
-            Io::WouldBlock => {}
-            _ => self.close(key),
-        }
-    }
-
-    /// Watches the connection for what it waits for, with the deadline that goes with it.
-    fn settle(&mut self, key: u32) {
-        let Some(connection) = self.connections.get_mut(key as usize) else { return };
-        let (interest, kind) = match &connection.state {
-            State::Head(None) if connection.served => (Interest::Read, Kind::Idle),
-            State::Head(_) => (Interest::Read, Kind::Head),
-            State::Body(_) => (Interest::Read, Kind::Body),
-            State::Drain { .. } => (Interest::Write, Kind::Write),
-            State::Linger { .. } => (Interest::Read, Kind::Linger),
-        };
-        // A head has to be complete some time after its first byte, however its bytes trickle; for
-        // the others it is progress that counts.
-        let keep = matches!(kind, Kind::Head | Kind::Linger | Kind::Write)
-            && self.timers.armed(key) == Some(kind);
-        if !keep {
-            self.timers.arm(key, kind, time::monotonic_coarse_ns());
-        }
-        if connection.interest == Some(interest) {
-            return;
-        }
-        let Some(stream) = &connection.stream else { return };
-        let token = connection.token(key);
-        let watched = match connection.interest {
-            None => self.epoll.add(stream, token, interest),
-            Some(_) => self.epoll.modify(stream, token, interest),
-        };
-        match watched {
-            Ok(()) => connection.interest = Some(interest),
-            Err(error) => {
-                tracing::error!("Cannot watch a connection: {error}");
-                self.close(key);
-            }
-        }
     }
 }
 

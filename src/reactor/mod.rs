@@ -8,6 +8,7 @@ mod connection;
 mod exchange;
 mod input;
 mod output;
+mod service;
 mod timers;
 
 use std::collections::VecDeque;

@@ -4,19 +4,16 @@ use std::sync::Arc;
 
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
 use super::environ::{Environ, Settings};
 use super::file_wrapper::FileWrapper;
-use super::start_response::{self, ClientGone, StartResponse};
+use super::start_response::{self, ClientGone, More, StartResponse};
 use crate::app::{AccessSink, App};
 use crate::http::Reject;
 use crate::python::ffi::{self, HeldBytes};
 use crate::python::support;
 use crate::reactor::{Exchange, Refusal, Request, Shared};
-
-/// Bodies given as several pieces at once are joined up to this size.
-const JOIN_LIMIT: usize = 64 * 1024;
 
 /// A loaded WSGI application and what is reused from request to request.
 pub struct Wsgi {
@@ -102,6 +99,7 @@ impl App for Wsgi {
             let called = self.app.bind(py).call1((&environ, start));
             let result = called.and_then(|iterable| {
                 let sent = send_body(&iterable, exchange, serial, sendfile);
+                turn.tell_dropped();
                 if sent.is_ok() {
                     turn.log(Some(&environ));
                 }
@@ -124,6 +122,16 @@ struct Turn<'a, 's, 'r, 'py> {
 }
 
 impl Turn<'_, '_, '_, '_> {
+    /// Tells of a body that the response must not have.
+    fn tell_dropped(&self) {
+        let Some(status) = self.exchange.dropped_body() else { return };
+        tracing::warn!(
+            "WSGI app sent body bytes on a no-body response (method={} status={status}); dropping \
+             per RFC 9110.",
+            String::from_utf8_lossy(self.request.head.method())
+        );
+    }
+
     /// Writes the access log line.
     fn log(&mut self, environ: Option<&Bound<'_, PyDict>>) {
         let Some(access) = &mut self.access else { return };
@@ -200,9 +208,12 @@ fn send_body(
         if list.len() == 1 {
             return send_only(&list.get_item(0)?, exchange, serial);
         }
-        if let Some(joined) = join(list) {
-            return send_only(&joined, exchange, serial);
+        // They are all there, so nothing is delayed by sending them together.
+        for item in list {
+            let bytes = start_response::bytes(&item)?;
+            start_response::send(py, exchange, serial, bytes, More::AtOnce)?;
         }
+        return exchange.finish(serial).map_err(refused);
     } else if let Ok(tuple) = iterable.cast_exact::<PyTuple>()
         && tuple.len() == 1
     {
@@ -217,7 +228,8 @@ fn send_body(
     }
     for item in iterable.try_iter()? {
         let item = item?;
-        start_response::send(py, exchange, serial, start_response::bytes(&item)?)?;
+        let bytes = start_response::bytes(&item)?;
+        start_response::send(py, exchange, serial, bytes, More::Unknown)?;
     }
     exchange.finish(serial).map_err(refused)
 }
@@ -230,20 +242,6 @@ fn send_only(item: &Bound<'_, PyAny>, exchange: &Exchange, serial: u64) -> PyRes
     let bytes = start_response::bytes(item)?;
     let hold = || Box::new(HeldBytes::new(bytes)) as Shared;
     exchange.write_last(serial, bytes.as_bytes(), hold).map_err(refused)
-}
-
-/// The items of a short list as one `bytes`: they are all there, so nothing is delayed by sending
-/// them together. `None` if that does not pay or they are not all `bytes`.
-fn join<'py>(list: &Bound<'py, PyList>) -> Option<Bound<'py, PyBytes>> {
-    let mut joined = Vec::new();
-    for item in list {
-        let bytes = item.cast::<PyBytes>().ok()?.as_bytes();
-        if joined.len() + bytes.len() > JOIN_LIMIT {
-            return None;
-        }
-        joined.extend_from_slice(bytes);
-    }
-    (!joined.is_empty()).then(|| PyBytes::new(list.py(), &joined))
 }
 
 /// Calls `close` if the iterable has it, whatever happened before.

@@ -74,8 +74,17 @@ impl StartResponse {
 impl Write {
     fn __call__(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let data = bytes(data)?;
-        send(py, &self.exchange, self.serial, data)
+        send(py, &self.exchange, self.serial, data, More::Unknown)
     }
+}
+
+/// What is known of the next piece of a body.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum More {
+    /// It is there, or the end is.
+    AtOnce,
+    /// The application has yet to be asked.
+    Unknown,
 }
 
 /// Sends one piece of the body and waits if the client is far behind.
@@ -84,9 +93,14 @@ pub fn send(
     exchange: &Exchange,
     serial: u64,
     data: &Bound<'_, PyBytes>,
+    more: More,
 ) -> PyResult<()> {
     let hold = || Box::new(HeldBytes::new(data)) as Shared;
-    match exchange.write(serial, data.as_bytes(), hold) {
+    let written = match more {
+        More::Unknown => exchange.write(serial, data.as_bytes(), hold),
+        More::AtOnce => exchange.write_more(serial, data.as_bytes(), hold),
+    };
+    match written {
         Ok(Progress::Open) => Ok(()),
         Ok(Progress::Full) => {
             py.detach(|| exchange.wait(WRITE_PATIENCE)).map_err(|refusal| error_of(refusal.widen()))
