@@ -281,11 +281,10 @@ mod tests {
         on_signal(None);
         raise(Signal::WINCH);
         assert_eq!(SEEN.load(Ordering::Relaxed), libc::SIGUSR1);
-        assert_eq!([pipe.read(), pipe.read(), pipe.read()], [
-            Some(Signal::USR1),
-            Some(Signal::WINCH),
-            None
-        ]);
+        assert_eq!(
+            [pipe.read(), pipe.read(), pipe.read()],
+            [Some(Signal::USR1), Some(Signal::WINCH), None]
+        );
 
         let blocked = block_all();
         raise(Signal::WINCH);
