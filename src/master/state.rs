@@ -284,7 +284,7 @@ impl State {
         let Some(worker) = self.workers.remove_age(age) else { return };
         self.actions.push(Action::Release { age });
         self.log(Level::Error, format!("Cannot start a worker: {why}"));
-        self.lost_while_booting(&worker, now);
+        self.lost_while_booting(&worker, "could not be started", now);
     }
 
     fn ended(&mut self, pid: Pid, how: Ended, now: Duration) {
@@ -307,31 +307,31 @@ impl State {
         } else if hopeless && how == Ended::Exited(Exit::AppLoad as i32) {
             self.halt(Exit::AppLoad, "App failed to load.", now);
         } else if !worker.was_ready() {
-            self.lost_while_booting(&worker, now);
+            self.lost_while_booting(&worker, "died before it was ready", now);
         } else if worker.stays() && now < worker.started + HEALTHY_AFTER && ended_by_itself(how) {
-            self.crashed(&worker, "less than a second after its start", now);
+            self.crashed(&worker, "died less than a second after its start", now);
         }
     }
 
     /// A worker that was never ready is gone.
-    fn lost_while_booting(&mut self, worker: &Worker, now: Duration) {
+    fn lost_while_booting(&mut self, worker: &Worker, what: &str, now: Duration) {
         if self.stopping.is_some() || worker.dismissed {
             return;
         }
         if self.fallback.is_some() && worker.generation == self.generation {
             self.failed_boots += 1;
         } else {
-            self.crashed(worker, "before it was ready", now);
+            self.crashed(worker, what, now);
         }
     }
 
-    fn crashed(&mut self, worker: &Worker, when: &str, now: Duration) {
+    fn crashed(&mut self, worker: &Worker, what: &str, now: Duration) {
         if let Some(delay) = self.backoff.crashed(worker.started, now) {
             let who = worker.pid.map_or_else(String::new, |pid| format!(" (pid:{pid})"));
             let delay = delay.as_secs_f32();
             self.log(
                 Level::Warning,
-                format!("Worker{who} died {when}: the next one is started in {delay:.1} s."),
+                format!("Worker{who} {what}: the next one is started in {delay:.1} s."),
             );
         }
     }

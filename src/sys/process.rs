@@ -1,6 +1,5 @@
 //! Processes: fork(2), waitpid(2), kill(2), _exit(2).
 
-use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 
@@ -121,17 +120,15 @@ pub fn exists(pid: Pid) -> bool {
     result == 0 || Errno::last() == Errno::EPERM
 }
 
-/// Ends the process at once: no destructor, no `atexit` function of the C library.
+/// Ends the process at once: no destructor, no `atexit` function of the C library. Only what C code
+/// has printed and the C library still buffers is written before.
 pub fn exit_now(status: i32) -> ! {
-    // SAFETY: _exit never returns and leaves nothing behind that could be used afterwards.
-    unsafe { libc::_exit(status) }
-}
-
-/// Sets an environment variable of this process.
-pub fn set_env(key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) {
-    // SAFETY: called while the process starts and runs one thread, so nobody reads the environment
-    // at the same time. (Rust's own readers share a lock with this; only C readers would matter.)
-    unsafe { std::env::set_var(key, value) }
+    // SAFETY: a null pointer means all streams (fflush(3)); _exit never returns and leaves nothing
+    // behind that could be used afterwards.
+    unsafe {
+        libc::fflush(std::ptr::null_mut());
+        libc::_exit(status)
+    }
 }
 
 #[cfg(test)]
