@@ -1,1 +1,16 @@
-//! The master process: supervision of the workers.
+//! The master process: opens the sockets, forks the workers and supervises them.
+//!
+//! [`state`] decides, [`run`] does. What neither needs to know sits in a file of its own.
+
+mod backoff;
+mod child;
+mod obituary;
+mod pidfile;
+mod reload;
+mod run;
+mod seats;
+mod sockets;
+mod state;
+mod workers;
+
+pub use run::run;

@@ -1,0 +1,105 @@
+//! The log line about a worker that has ended: gunicorn's words, plus the reason where it is known.
+
+use super::state::Level;
+use super::workers::{Killed, Worker};
+use crate::sys::process::{Ended, Pid};
+use crate::sys::signal::Signal;
+
+/// The line for one of our workers; `None` for a worker that left normally.
+pub fn of_worker(pid: Pid, worker: &Worker, how: Ended) -> Option<(Level, String)> {
+    let (signal, core_dumped) = match how {
+        Ended::Exited(0) => return None,
+        Ended::Exited(status) => {
+            return Some((Level::Error, format!("Worker (pid:{pid}) exited with code {status}.")));
+        }
+        Ended::Signaled { signal, core_dumped } => (signal, core_dumped),
+    };
+    let reason = match (signal, worker.killed) {
+        (Signal::KILL, Some(Killed::Timeout)) => {
+            " By this master: it did not stop after its request ran into the timeout.".to_owned()
+        }
+        (Signal::KILL, Some(Killed::Grace(seconds))) => {
+            format!(" By this master: it did not stop within {seconds} s.")
+        }
+        (Signal::KILL, None) => " Perhaps out of memory?".to_owned(),
+        (Signal::ABRT, _) if worker.stuck.is_some() => {
+            " By this master: its request ran into the timeout.".to_owned()
+        }
+        _ if core_dumped => " It left a core dump.".to_owned(),
+        _ => String::new(),
+    };
+    let level = match signal {
+        Signal::KILL => Level::Error,
+        Signal::TERM => Level::Info,
+        _ => Level::Warning,
+    };
+    Some((level, format!("Worker (pid:{pid}) was sent {signal}!{reason}")))
+}
+
+/// The line for a child that is none of our workers, with the status as waitpid(2) encodes it.
+pub fn of_stranger(pid: Pid, how: Ended) -> (Level, String) {
+    let status = match how {
+        Ended::Exited(status) => status << 8,
+        Ended::Signaled { signal, core_dumped } => {
+            signal.raw() | if core_dumped { 0x80 } else { 0 }
+        }
+    };
+    (Level::Debug, format!("Reaped unknown child process (pid:{pid}, status:{status})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::master::workers::Stuck;
+
+    fn text(worker: &Worker, how: Ended) -> Option<(Level, String)> {
+        of_worker(Pid::new(7).unwrap(), worker, how)
+    }
+
+    fn signaled(signal: Signal) -> Ended {
+        Ended::Signaled { signal, core_dumped: false }
+    }
+
+    #[test]
+    fn lines_of_gunicorn() {
+        let worker = Worker::new(1, 1, Duration::ZERO);
+        assert_eq!(text(&worker, Ended::Exited(0)), None);
+        let lines = [
+            (Ended::Exited(9), Level::Error, "Worker (pid:7) exited with code 9."),
+            (
+                signaled(Signal::KILL),
+                Level::Error,
+                "Worker (pid:7) was sent SIGKILL! Perhaps out of memory?",
+            ),
+            (signaled(Signal::TERM), Level::Info, "Worker (pid:7) was sent SIGTERM!"),
+            (signaled(Signal::HUP), Level::Warning, "Worker (pid:7) was sent SIGHUP!"),
+            (signaled(Signal::from_raw(40)), Level::Warning, "Worker (pid:7) was sent signal 40!"),
+        ];
+        for (how, level, line) in lines {
+            assert_eq!(text(&worker, how), Some((level, line.to_owned())));
+        }
+        assert_eq!(
+            of_stranger(Pid::new(8).unwrap(), Ended::Exited(1)),
+            (Level::Debug, "Reaped unknown child process (pid:8, status:256)".to_owned())
+        );
+    }
+
+    #[test]
+    fn own_kills_are_never_blamed_on_memory() {
+        let mut worker = Worker::new(1, 1, Duration::ZERO);
+        worker.killed = Some(Killed::Grace(30));
+        let (_, line) = text(&worker, signaled(Signal::KILL)).unwrap();
+        assert_eq!(
+            line,
+            "Worker (pid:7) was sent SIGKILL! By this master: it did not stop within 30 s."
+        );
+        worker.killed = Some(Killed::Timeout);
+        worker.stuck = Some(Stuck::Killed);
+        for signal in [Signal::KILL, Signal::ABRT] {
+            let (_, line) = text(&worker, signaled(signal)).unwrap();
+            assert!(line.contains("ran into the timeout"), "{line}");
+        }
+    }
+}

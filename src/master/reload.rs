@@ -1,0 +1,83 @@
+//! Putting a new configuration in force, and taking it back.
+
+use super::pidfile::PidFile;
+use super::run::Master;
+use super::state::{Event, Policy};
+use crate::config::Config;
+use crate::error::Error;
+use crate::log;
+use crate::sys::proctitle;
+
+impl Master<'_> {
+    /// Reads the configuration anew and puts it in force for workers forked from now on. It stays on
+    /// trial until [`Self::commit`] or [`Self::rollback`].
+    pub(super) fn read_config(&mut self) -> Event {
+        match self.try_read_config() {
+            Ok(()) => Event::ConfigRead(policy(&self.config)),
+            Err(error) => Event::ConfigRefused(error.to_string()),
+        }
+    }
+
+    fn try_read_config(&mut self) -> Result<(), Error> {
+        let config = self.host.read_config()?;
+        let changed = self.sockets.change(&config.bind, config.backlog)?;
+        self.enforce(&config);
+        if changed {
+            tracing::info!("Listening at: {}", self.sockets.text());
+        }
+        let before = std::mem::replace(&mut self.config, config);
+        self.before.get_or_insert(before);
+        Ok(())
+    }
+
+    pub(super) fn commit(&mut self) {
+        self.before = None;
+        self.sockets.commit();
+    }
+
+    pub(super) fn rollback(&mut self) {
+        let Some(before) = self.before.take() else { return };
+        self.sockets.rollback();
+        self.enforce(&before);
+        self.config = before;
+    }
+
+    /// What the master itself takes from a configuration besides sockets and policy. None of it can
+    /// keep the server from serving.
+    fn enforce(&mut self, config: &Config) {
+        if let Err(error) = log::configure(config) {
+            tracing::error!(
+                "reloading the logger configuration failed, keeping the previous one: {error}"
+            );
+        }
+        if let Err(error) = self.move_pidfile(config.pidfile.as_deref()) {
+            tracing::error!("{error} The pid file stays as it was.");
+        }
+        proctitle::set(&master_title(config));
+    }
+
+    /// Writes the pid file again, be it at its old place (somebody may have removed it) or a new one.
+    fn move_pidfile(&mut self, wanted: Option<&str>) -> Result<(), Error> {
+        let new = wanted.map(PidFile::create).transpose()?;
+        if let Some(old) = self.pidfile.take().filter(|old| !wanted.is_some_and(|at| old.is_at(at)))
+        {
+            old.remove();
+        }
+        self.pidfile = new;
+        Ok(())
+    }
+}
+
+/// What the state machine needs to know of a configuration.
+pub fn policy(config: &Config) -> Policy {
+    use std::time::Duration;
+    Policy {
+        workers: usize::try_from(config.workers).unwrap_or(usize::MAX),
+        timeout: (config.timeout > 0).then(|| Duration::from_secs(config.timeout)),
+        graceful_timeout: Duration::from_secs(config.graceful_timeout),
+    }
+}
+
+pub fn master_title(config: &Config) -> String {
+    format!("gunicorn: master [{}]", config.title())
+}

@@ -1,0 +1,304 @@
+//! Performs what the state machine decides, and tells it what happens.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::child::{self, MASTER_SIGNALS};
+use super::pidfile::PidFile;
+use super::reload::{master_title, policy};
+use super::seats::Seats;
+use super::sockets::Sockets;
+use super::state::{Action, Event, Level, Sight, State};
+use super::workers::{Busy, Phase};
+use crate::app::{Host, Seat};
+use crate::config::Config;
+use crate::error::{Error, Exit};
+use crate::log;
+use crate::scoreboard::{self, Bell, Scoreboard, SlotView};
+use crate::sys::process::{self, Fork, Pid};
+use crate::sys::signal::{self, Pipe, Signal};
+use crate::sys::{env, proctitle, time};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Exit status after a failure inside of the master itself.
+const FAILED: i32 = 255;
+
+/// Runs the server until it is stopped and returns its exit status. In a forked worker it does not
+/// return: the process ends with the status of [`Host::work`].
+///
+/// Logging must be installed and the configuration checked.
+pub fn run(config: Config, host: &mut dyn Host) -> i32 {
+    env::set("SERVER_SOFTWARE", &format!("rgunicorn/{VERSION}"));
+    tracing::info!("Starting rgunicorn {VERSION}");
+    let pidfile = match config.pidfile.as_deref().map(PidFile::create).transpose() {
+        Ok(pidfile) => pidfile,
+        Err(error) => return refuse(&error),
+    };
+    let mut master = match Master::start(config, host) {
+        Ok(master) => master,
+        Err(error) => {
+            pidfile.iter().for_each(PidFile::remove);
+            return refuse(&error);
+        }
+    };
+    master.pidfile = pidfile;
+    let status = catch_unwind(AssertUnwindSafe(|| master.supervise())).unwrap_or_else(|panic| {
+        tracing::error!("Unhandled exception in main loop: {}", child::text(panic.as_ref()));
+        master.abandon();
+        FAILED
+    });
+    master.pidfile.iter().for_each(PidFile::remove);
+    status
+}
+
+/// Says why the server does not start.
+fn refuse(error: &Error) -> i32 {
+    use std::io::Write;
+    // If stderr is gone the exit status has to do.
+    let _ = write!(io::stderr(), "\nError: {error}\n\n");
+    error.exit() as i32
+}
+
+pub(super) struct Master<'a> {
+    pub(super) host: &'a mut dyn Host,
+    pub(super) config: Config,
+    /// The configuration to return to while the one in force is on trial.
+    pub(super) before: Option<Config>,
+    pub(super) sockets: Sockets,
+    pub(super) pidfile: Option<PidFile>,
+    state: State,
+    signals: Pipe,
+    scoreboard: Scoreboard,
+    seats: Seats,
+    bell: Bell,
+    /// Read end for the workers, write end for this process alone.
+    lifeline: (OwnedFd, Option<OwnedFd>),
+    exit: Option<i32>,
+}
+
+impl<'a> Master<'a> {
+    fn start(config: Config, host: &'a mut dyn Host) -> Result<Self, Error> {
+        let no_memory = |error: io::Error| {
+            Error::config(format!("The server cannot get what it needs from the system: {error}"))
+        };
+        signal::ignore(Signal::PIPE).map_err(no_memory)?;
+        let signals = Pipe::install(&MASTER_SIGNALS).map_err(no_memory)?;
+        let workers = usize::try_from(config.workers).unwrap_or(usize::MAX);
+        // Room for two reloads in a row whose workers take their time to leave.
+        let slots = workers.saturating_mul(4).saturating_add(16).max(64);
+        let scoreboard = Scoreboard::new(slots).map_err(no_memory)?;
+        let bell = Bell::new().map_err(no_memory)?;
+        let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
+            .map_err(|error| no_memory(error.into()))?;
+        let sockets = Sockets::open(&config.bind, config.backlog)?;
+        tracing::debug!("Arbiter booted");
+        tracing::info!("Listening at: {} ({})", sockets.text(), process::getpid());
+        tracing::info!("Using worker: {}", config.worker_class);
+        proctitle::set(&master_title(&config));
+        Ok(Self {
+            host,
+            state: State::new(policy(&config)),
+            config,
+            before: None,
+            sockets,
+            pidfile: None,
+            signals,
+            seats: Seats::new(scoreboard.len()),
+            scoreboard,
+            bell,
+            lifeline: (read, Some(write)),
+            exit: None,
+        })
+    }
+
+    /// From the first fork to the exit status.
+    fn supervise(&mut self) -> i32 {
+        self.tell(Event::Started);
+        loop {
+            if let Some(status) = self.exit {
+                return status;
+            }
+            self.sleep();
+            self.look();
+            while let Some(signal) = self.signals.read() {
+                self.tell(Event::Signal(signal));
+            }
+        }
+    }
+
+    /// Feeds the state machine with an event and with all that follows from it.
+    fn tell(&mut self, event: Event) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front().filter(|_| self.exit.is_none()) {
+            for action in self.state.on(event, now()) {
+                self.perform(action, &mut events);
+            }
+        }
+    }
+
+    fn perform(&mut self, action: Action, events: &mut VecDeque<Event>) {
+        match action {
+            Action::Log(level, text) => say(level, &text),
+            Action::Spawn { age, generation } => events.push_back(self.spawn(age, generation)),
+            Action::Kill { pid, signal } => kill(pid, signal),
+            Action::Reap => {
+                // A worker may have become ready since the last look, which makes a difference.
+                events.push_back(self.sights());
+                while let Ok(Some((pid, how))) = process::reap() {
+                    events.push_back(Event::Ended { pid, how });
+                }
+            }
+            Action::Release { age } => {
+                if let Some(slot) = self.seats.release(age) {
+                    self.scoreboard.slot(slot).free();
+                }
+            }
+            Action::ReopenLogs => log::reopen(),
+            Action::ReadConfig => {
+                let read = self.read_config();
+                // Reading may have taken a while; who is still booting will be sent away.
+                events.extend([self.sights(), read]);
+            }
+            Action::Commit => self.commit(),
+            Action::Rollback => self.rollback(),
+            Action::CloseListeners => self.sockets.close(),
+            Action::Exit(status) => self.exit = Some(status),
+        }
+    }
+
+    /// Forks a worker. The child never comes back from here.
+    fn spawn(&mut self, age: u64, generation: u64) -> Event {
+        let Some(slot) = self.seats.take(age) else {
+            let why = format!(
+                "all {} places are taken by workers that have not ended yet. Stop some of them, or \
+                 restart the server to make more places.",
+                self.scoreboard.len()
+            );
+            return Event::ForkFailed { age, why };
+        };
+        let slot = self.scoreboard.slot(slot);
+        slot.reset(age, generation);
+        let master = process::getpid().get();
+        self.host.before_fork();
+        let blocked = signal::block_all();
+        let event = match process::fork() {
+            Ok(Fork::Child) => {
+                let seat = Seat {
+                    slot,
+                    bell: &self.bell,
+                    lifeline: self.lifeline.0.as_fd(),
+                    age,
+                    master,
+                    listeners: self.sockets.listeners(),
+                    config: &self.config,
+                };
+                let write_end = self.lifeline.1.take();
+                child::run(self.host, seat, self.config.title(), write_end, blocked)
+            }
+            Ok(Fork::Parent(pid)) => Event::Forked { age, pid },
+            Err(error) => Event::ForkFailed { age, why: format!("the system refused: {error}.") },
+        };
+        drop(blocked);
+        self.host.after_fork_parent();
+        event
+    }
+
+    fn look(&mut self) {
+        let sights = self.sights();
+        self.tell(sights);
+    }
+
+    /// What the workers show at this moment.
+    fn sights(&self) -> Event {
+        let sight = |(slot, age)| sight(age, self.scoreboard.slot(slot).view());
+        Event::Seen(self.seats.taken().map(sight).collect())
+    }
+
+    /// Waits for a signal, for a worker with news, or for the time at which something is due.
+    fn sleep(&mut self) {
+        // A request that is under way has a deadline, and those that begin later have later ones. If
+        // there is none, the worker that begins the next one is to ring.
+        if self.state.watches_requests() && !self.any_busy() {
+            self.bell.arm();
+            // One may have begun just before.
+            self.look();
+            if self.any_busy() {
+                self.bell.disarm();
+            }
+        }
+        if self.exit.is_some() {
+            return;
+        }
+        let timeout = self.state.deadline().map_or(PollTimeout::NONE, |deadline| {
+            // Rounded up: waking too early would mean to wake twice.
+            let millis = deadline.saturating_sub(now()).as_micros().div_ceil(1000);
+            PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)
+        });
+        let (signals, bell) = (self.signals, &self.bell);
+        self.host.unlocked(&mut || {
+            let mut fds = [
+                PollFd::new(signals.fd(), PollFlags::POLLIN),
+                PollFd::new(bell.fd(), PollFlags::POLLIN),
+            ];
+            // EINTR means that a signal is in the pipe. Nothing else can happen to two descriptors
+            // that are open.
+            let _ = poll(&mut fds, timeout);
+        });
+        self.bell.disarm();
+        self.bell.drain();
+    }
+
+    fn any_busy(&self) -> bool {
+        self.state.workers().iter().any(|worker| worker.busy.is_some())
+    }
+
+    /// After a failure of the master itself: nobody supervises the workers any more, so they go.
+    fn abandon(&mut self) {
+        for pid in self.state.workers().iter().filter_map(|worker| worker.pid) {
+            kill(pid, Signal::QUIT);
+        }
+        self.sockets.close();
+    }
+}
+
+fn now() -> Duration {
+    Duration::from_nanos(time::monotonic_ns())
+}
+
+fn sight(age: u64, view: SlotView) -> Sight {
+    let phase = match view.state {
+        scoreboard::State::Free | scoreboard::State::Booting => Phase::Booting,
+        scoreboard::State::Ready => Phase::Ready,
+        scoreboard::State::Retiring => Phase::Retiring,
+    };
+    let busy = (view.busy_since != 0)
+        .then(|| Busy { since: Duration::from_nanos(view.busy_since), request: view.request_line });
+    Sight { age, phase, busy }
+}
+
+fn kill(pid: Pid, signal: Signal) {
+    match process::kill(pid, signal) {
+        // It has ended and will be reaped.
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+        Err(error) => tracing::warn!("Worker (pid:{pid}) could not be sent {signal}: {error}"),
+        Ok(()) => {}
+    }
+}
+
+fn say(level: Level, text: &str) {
+    match level {
+        Level::Debug => tracing::debug!("{text}"),
+        Level::Info => tracing::info!("{text}"),
+        Level::Warning => tracing::warn!("{text}"),
+        Level::Error => tracing::error!("{text}"),
+        Level::Critical => tracing::error!(target: log::CRITICAL, "{text}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

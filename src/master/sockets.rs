@@ -1,0 +1,202 @@
+//! The listening sockets of the pool, and how a reload changes them.
+
+use crate::error::Error;
+use crate::net::address::Address;
+use crate::net::inherit;
+use crate::net::listener::Listener;
+
+/// What to listen at and the sockets for it.
+pub struct Sockets {
+    addresses: Vec<Address>,
+    listeners: Vec<Listener>,
+    /// While a reload is on trial: what to return to.
+    before: Option<Before>,
+}
+
+struct Before {
+    addresses: Vec<Address>,
+    /// Those of its listeners that the configuration on trial does not use.
+    unused: Vec<(Address, Listener)>,
+}
+
+impl Sockets {
+    /// Takes the sockets that were passed in, or opens those of `bind`.
+    ///
+    /// # Errors
+    /// A bad address, or one that cannot be had.
+    pub fn open(bind: &[String], backlog: u32) -> Result<Self, Error> {
+        let passed = inherit::systemd()?;
+        let addresses = if passed.is_empty() { parse(bind)? } else { passed };
+        let listeners = Listener::bind_all(&addresses, backlog)?;
+        Ok(Self { addresses, listeners, before: None })
+    }
+
+    pub fn listeners(&self) -> &[Listener] {
+        &self.listeners
+    }
+
+    /// `http://127.0.0.1:8000,unix:/run/app.sock`
+    pub fn text(&self) -> String {
+        let texts: Vec<String> = self.listeners.iter().map(ToString::to_string).collect();
+        texts.join(",")
+    }
+
+    /// Changes to the addresses of a new configuration, on trial: what is there already is kept open,
+    /// what is new is opened first, and what is no longer wanted stays open until [`Self::commit`].
+    /// Says whether anything changed.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; nothing has changed then.
+    pub fn change(&mut self, bind: &[String], backlog: u32) -> Result<bool, Error> {
+        // Sockets that were passed in stand above `bind`.
+        if self.addresses.iter().any(|address| matches!(address, Address::Fd(_))) {
+            return Ok(false);
+        }
+        let wanted = parse(bind)?;
+        if wanted.iter().any(|address| matches!(address, Address::Fd(_))) {
+            return Err(Error::config(
+                "'bind' now names a passed descriptor, which only a new process can receive. \
+                 Restart the server for that.",
+            ));
+        }
+        let before = self.before.as_ref();
+        let parked = before.iter().flat_map(|before| &before.unused).map(|(address, _)| address);
+        let open: Vec<&Address> = self.addresses.iter().chain(parked).collect();
+        let missing: Vec<Address> =
+            wanted.iter().filter(|wanted| !open.contains(wanted)).cloned().collect();
+        let new = Listener::bind_all(&missing, backlog)?;
+        let changed = wanted != self.addresses;
+        self.select(wanted, missing.into_iter().zip(new));
+        Ok(changed)
+    }
+
+    /// The configuration on trial works: what only the one before it used is closed. Workers that
+    /// still run keep their copies until they go.
+    pub fn commit(&mut self) {
+        if let Some(before) = self.before.take() {
+            before.unused.iter().for_each(|(_, listener)| listener.unlink());
+        }
+    }
+
+    /// The configuration on trial does not work: its sockets are closed, those before it are back.
+    pub fn rollback(&mut self) {
+        if let Some(before) = &self.before {
+            self.select(before.addresses.clone(), []);
+            self.commit();
+        }
+    }
+
+    /// Closes all and removes their socket files.
+    pub fn close(&mut self) {
+        self.commit();
+        self.addresses.clear();
+        self.listeners.drain(..).for_each(|listener| listener.unlink());
+    }
+
+    /// Puts in force the listeners for `wanted`, from the present ones, the parked ones and `new`.
+    fn select(&mut self, wanted: Vec<Address>, new: impl IntoIterator<Item = (Address, Listener)>) {
+        let present = std::mem::take(&mut self.addresses);
+        let (original, parked) = match self.before.take() {
+            Some(before) => (before.addresses, before.unused),
+            None => (present.clone(), Vec::new()),
+        };
+        let listeners = std::mem::take(&mut self.listeners);
+        let mut pool: Vec<(Address, Listener)> =
+            present.into_iter().zip(listeners).chain(parked).chain(new).collect();
+        for address in wanted {
+            if let Some(index) = pool.iter().position(|(known, _)| *known == address) {
+                let (address, listener) = pool.remove(index);
+                self.addresses.push(address);
+                self.listeners.push(listener);
+            }
+        }
+        // What neither is wanted now nor was before the trial began came with an earlier trial.
+        let (unused, dropped): (Vec<_>, Vec<_>) =
+            pool.into_iter().partition(|(address, _)| original.contains(address));
+        dropped.iter().for_each(|(_, listener)| listener.unlink());
+        self.before = Some(Before { addresses: original, unused });
+    }
+}
+
+fn parse(bind: &[String]) -> Result<Vec<Address>, Error> {
+    bind.iter().map(|text| Address::parse(text)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+    use std::path::Path;
+
+    use super::*;
+
+    /// Socket files `a`, `b`, ... in a directory.
+    struct Place(tempfile::TempDir);
+
+    impl Place {
+        fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+
+        fn path(&self, name: &str) -> String {
+            self.0.path().join(name).to_str().unwrap().to_owned()
+        }
+
+        fn bind(&self, names: &[&str]) -> Vec<String> {
+            names.iter().map(|name| format!("unix:{}", self.path(name))).collect()
+        }
+
+        fn open(&self, names: &[&str]) -> Sockets {
+            Sockets::open(&self.bind(names), 8).unwrap()
+        }
+
+        /// Those of `names` that accept a connection.
+        fn alive<'a>(&self, names: &[&'a str]) -> Vec<&'a str> {
+            let connects = |name: &&str| UnixStream::connect(self.path(name)).is_ok();
+            names.iter().copied().filter(connects).collect()
+        }
+    }
+
+    #[test]
+    fn new_sockets_are_open_before_old_ones_close() {
+        let place = Place::new();
+        let mut sockets = place.open(&["a", "b"]);
+        assert!(!sockets.change(&place.bind(&["a", "b"]), 8).unwrap());
+        assert!(sockets.change(&place.bind(&["c", "b"]), 8).unwrap());
+        assert_eq!(place.alive(&["a", "b", "c"]), ["a", "b", "c"]);
+        let texts = format!("unix:{},unix:{}", place.path("c"), place.path("b"));
+        assert_eq!(sockets.text(), texts);
+        sockets.commit();
+        assert_eq!(place.alive(&["a", "b", "c"]), ["b", "c"]);
+        sockets.close();
+        assert!(["a", "b", "c"].iter().all(|name| !Path::new(&place.path(name)).exists()));
+    }
+
+    #[test]
+    fn a_failed_trial_leaves_what_was_there_even_after_several() {
+        let place = Place::new();
+        let mut sockets = place.open(&["a"]);
+        sockets.change(&place.bind(&["b"]), 8).unwrap();
+        sockets.change(&place.bind(&["c"]), 8).unwrap();
+        assert_eq!(place.alive(&["a", "b", "c"]), ["a", "c"]);
+        sockets.rollback();
+        assert_eq!(place.alive(&["a", "b", "c"]), ["a"]);
+        assert_eq!(sockets.text(), format!("unix:{}", place.path("a")));
+        // Back to the address that was parked, without opening it again.
+        sockets.change(&place.bind(&["d"]), 8).unwrap();
+        sockets.change(&place.bind(&["a"]), 8).unwrap();
+        sockets.commit();
+        assert_eq!(place.alive(&["a", "d"]), ["a"]);
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_had_changes_nothing() {
+        let place = Place::new();
+        let mut sockets = place.open(&["a"]);
+        for bad in ["unix:", "fd://3", "unix:/nowhere/x"] {
+            let bind = [place.bind(&["b"]), vec![bad.to_owned()]].concat();
+            assert!(sockets.change(&bind, 8).is_err(), "{bad}");
+            assert_eq!(place.alive(&["a", "b"]), ["a"]);
+        }
+        sockets.close();
+    }
+}

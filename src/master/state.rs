@@ -1,0 +1,479 @@
+//! The supervisor as a pure state machine: an event and the time go in, actions come out. It knows
+//! nothing of descriptors, clocks, processes or Python, so that tests can drive it through anything.
+//!
+//! A *generation* is the set of workers forked under one reading of the configuration. The new
+//! generation of a reload is *unproven* until one of its workers is ready; until then the old one
+//! serves untouched, and it stays for good if no worker of the new one ever gets ready.
+
+mod stopping;
+mod timeouts;
+
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use super::backoff::Backoff;
+use super::obituary;
+use super::workers::{Busy, Phase, Worker, Workers};
+use crate::error::Exit;
+use crate::sys::process::{Ended, Pid};
+use crate::sys::signal::Signal;
+use stopping::Stopping;
+
+/// A worker that ends sooner than this after its fork has crashed; one that lives longer is healthy.
+const HEALTHY_AFTER: Duration = Duration::from_secs(1);
+
+/// What the configuration says about supervision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Size of the pool.
+    pub workers: usize,
+    /// How long one request may take; `None` for as long as it likes.
+    pub timeout: Option<Duration>,
+    /// How long workers may take to finish when the server stops.
+    pub graceful_timeout: Duration,
+}
+
+/// What one slot of the scoreboard shows.
+#[derive(Clone, Debug)]
+pub struct Sight {
+    /// Which worker (see [`Worker::age`]).
+    pub age: u64,
+    pub phase: Phase,
+    pub busy: Option<Busy>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The listeners are open: workers may be forked.
+    Started,
+    Signal(Signal),
+    /// [`Action::Spawn`] was done.
+    Forked {
+        age: u64,
+        pid: Pid,
+    },
+    /// [`Action::Spawn`] could not be done; a sentence why.
+    ForkFailed {
+        age: u64,
+        why: String,
+    },
+    /// A child was reaped.
+    Ended {
+        pid: Pid,
+        how: Ended,
+    },
+    /// A fresh look at the scoreboard: due whenever the master wakes up.
+    Seen(Vec<Sight>),
+    /// [`Action::ReadConfig`] was done; the new configuration is in force for what is forked next.
+    ConfigRead(Policy),
+    /// [`Action::ReadConfig`] failed and everything is as it was; a sentence why.
+    ConfigRefused(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    Debug,
+    Info,
+    Warning,
+    Error,
+    Critical,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    Log(Level, String),
+    /// Fork a worker; answered by [`Event::Forked`] or [`Event::ForkFailed`].
+    Spawn {
+        age: u64,
+        generation: u64,
+    },
+    Kill {
+        pid: Pid,
+        signal: Signal,
+    },
+    /// Collect the children that have ended, each as an [`Event::Ended`].
+    Reap,
+    /// The worker is gone: its slot is free.
+    Release {
+        age: u64,
+    },
+    ReopenLogs,
+    /// Answered by [`Event::ConfigRead`] or [`Event::ConfigRefused`].
+    ReadConfig,
+    /// The generation of the last [`Event::ConfigRead`] works: the configuration before it may be
+    /// forgotten.
+    Commit,
+    /// It does not: the configuration before it is in force again.
+    Rollback,
+    /// The server stops: nobody new gets in.
+    CloseListeners,
+    /// Leave with this status. The last action ever.
+    Exit(i32),
+}
+
+/// What to return to when no worker of the new generation gets ready.
+#[derive(Clone, Debug)]
+struct Fallback {
+    generation: u64,
+    policy: Policy,
+    size: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct State {
+    policy: Policy,
+    /// The size of the pool: `policy.workers`, changed by TTIN and TTOU.
+    size: usize,
+    workers: Workers,
+    last_age: u64,
+    /// The generation of workers forked now.
+    generation: u64,
+    /// The highest generation number given out.
+    last_generation: u64,
+    /// Set while `generation` is unproven and there is another to return to.
+    fallback: Option<Fallback>,
+    /// Workers that the unproven generation has lost.
+    failed_boots: usize,
+    ever_ready: bool,
+    started: bool,
+    backoff: Backoff,
+    stopping: Option<Stopping>,
+    logged_count: Option<usize>,
+    actions: Vec<Action>,
+}
+
+impl State {
+    pub fn new(policy: Policy) -> Self {
+        Self {
+            size: policy.workers,
+            policy,
+            workers: Workers::default(),
+            last_age: 0,
+            generation: 1,
+            last_generation: 1,
+            fallback: None,
+            failed_boots: 0,
+            ever_ready: false,
+            started: false,
+            backoff: Backoff::default(),
+            stopping: None,
+            logged_count: None,
+            actions: Vec::new(),
+        }
+    }
+
+    pub fn workers(&self) -> &Workers {
+        &self.workers
+    }
+
+    /// Whether a request that begins from now on has to be timed.
+    pub fn watches_requests(&self) -> bool {
+        self.policy.timeout.is_some() && self.stopping.is_none()
+    }
+
+    /// Takes an event that happened at `now` (monotonic time) and says what to do, in this order.
+    pub fn on(&mut self, event: Event, now: Duration) -> Vec<Action> {
+        match event {
+            Event::Started => self.started = true,
+            Event::Signal(signal) => self.signal(signal, now),
+            Event::Forked { age, pid } => self.forked(age, pid),
+            Event::ForkFailed { age, why } => self.fork_failed(age, &why, now),
+            Event::Ended { pid, how } => self.ended(pid, how, now),
+            Event::Seen(sights) => self.seen(sights, now),
+            Event::ConfigRead(policy) => self.config_read(policy, now),
+            Event::ConfigRefused(why) => self.log(
+                Level::Error,
+                format!("{why}\nThe configuration in force stays as it is; the workers go on."),
+            ),
+        }
+        if self.stopping.is_some() {
+            self.go_on_stopping(now);
+        } else if self.started {
+            self.manage(now);
+        }
+        std::mem::take(&mut self.actions)
+    }
+
+    /// When to look again (a fresh [`Event::Seen`]) if nothing else happens; `None` for never.
+    pub fn deadline(&self) -> Option<Duration> {
+        if let Some(stopping) = &self.stopping {
+            return stopping.limit();
+        }
+        let fork = (self.missing() > 0).then(|| self.backoff.until()).flatten();
+        let health = self.workers.iter().filter_map(|worker| {
+            (worker.phase == Phase::Ready && self.backoff.is_tested_by(worker.started))
+                .then(|| worker.started + HEALTHY_AFTER)
+        });
+        let workers = self.workers.iter().filter_map(|worker| self.due(worker));
+        fork.into_iter().chain(health).chain(workers).min()
+    }
+
+    fn log(&mut self, level: Level, text: impl Into<String>) {
+        self.actions.push(Action::Log(level, text.into()));
+    }
+
+    fn signal(&mut self, signal: Signal, now: Duration) {
+        if signal == Signal::CHLD {
+            self.log(Level::Debug, "Handling signal: cld");
+            self.actions.push(Action::Reap);
+            return;
+        }
+        if self.stopping.is_some() {
+            self.signal_while_stopping(signal, now);
+            return;
+        }
+        self.log(Level::Info, format!("Handling signal: {}", signal.short_name()));
+        match signal {
+            Signal::TERM => self.stop(Signal::TERM, Exit::Ok as i32, None, now),
+            Signal::INT | Signal::QUIT => self.stop(Signal::QUIT, Exit::Ok as i32, None, now),
+            Signal::HUP => {
+                self.log(Level::Info, "Hang up: Master");
+                self.actions.push(Action::ReadConfig);
+            }
+            Signal::TTIN => {
+                self.size += 1;
+                if let Some(fallback) = &mut self.fallback {
+                    fallback.size += 1;
+                }
+            }
+            Signal::TTOU => self.shrink(now),
+            Signal::USR1 => {
+                self.actions.push(Action::ReopenLogs);
+                for pid in self.workers.iter().filter_map(|worker| worker.pid) {
+                    self.actions.push(Action::Kill { pid, signal });
+                }
+            }
+            Signal::USR2 => self.log(
+                Level::Warning,
+                "USR2 signal ignored: this version cannot replace its own program while it runs. \
+                 Restart it instead, or send HUP to reload the application.",
+            ),
+            Signal::WINCH => self.log(Level::Debug, "SIGWINCH ignored. Not daemonized"),
+            _ => self.log(Level::Error, format!("Unhandled signal: {}", signal.short_name())),
+        }
+    }
+
+    /// TTOU: one less, and the oldest goes.
+    fn shrink(&mut self, now: Duration) {
+        if self.size <= 1 {
+            return;
+        }
+        self.size -= 1;
+        if let Some(fallback) = &mut self.fallback {
+            fallback.size = fallback.size.saturating_sub(1).max(1);
+        }
+        if self.workers.count(Worker::stays) > self.size {
+            self.dismiss_oldest(1, |_| true, now);
+        }
+    }
+
+    fn forked(&mut self, age: u64, pid: Pid) {
+        let Some(worker) = self.workers.by_age(age) else { return };
+        worker.pid = Some(pid);
+        // The server began to stop between the decision to fork and the fork.
+        let signal = self.stopping.as_ref().map(|stopping| stopping.signal());
+        let signal = signal.or(worker.dismissed.then_some(Signal::TERM));
+        self.actions.extend(signal.map(|signal| Action::Kill { pid, signal }));
+    }
+
+    fn fork_failed(&mut self, age: u64, why: &str, now: Duration) {
+        let Some(worker) = self.workers.remove_age(age) else { return };
+        self.actions.push(Action::Release { age });
+        self.log(Level::Error, format!("Cannot start a worker: {why}"));
+        self.lost_while_booting(&worker, "could not be started", now);
+    }
+
+    fn ended(&mut self, pid: Pid, how: Ended, now: Duration) {
+        let Some(worker) = self.workers.remove_pid(pid) else {
+            let (level, text) = obituary::of_stranger(pid, how);
+            self.log(level, text);
+            return;
+        };
+        self.actions.push(Action::Release { age: worker.age });
+        if let Some((level, text)) = obituary::of_worker(pid, &worker, how) {
+            self.log(level, text);
+        }
+        if self.stopping.is_some() {
+            return;
+        }
+        // A dismissed worker may have failed because it was interrupted.
+        let hopeless = !self.ever_ready && !worker.dismissed;
+        if hopeless && how == Ended::Exited(Exit::WorkerBoot as i32) {
+            self.halt(Exit::WorkerBoot, "Worker failed to boot.", now);
+        } else if hopeless && how == Ended::Exited(Exit::AppLoad as i32) {
+            self.halt(Exit::AppLoad, "App failed to load.", now);
+        } else if !worker.was_ready() {
+            self.lost_while_booting(&worker, "died before it was ready", now);
+        } else if worker.stays() && now < worker.started + HEALTHY_AFTER && ended_by_itself(how) {
+            self.crashed(&worker, "died less than a second after its start", now);
+        }
+    }
+
+    /// A worker that was never ready is gone.
+    fn lost_while_booting(&mut self, worker: &Worker, what: &str, now: Duration) {
+        if self.stopping.is_some() || worker.dismissed {
+            return;
+        }
+        if self.fallback.is_some() && worker.generation == self.generation {
+            self.failed_boots += 1;
+        } else {
+            self.crashed(worker, what, now);
+        }
+    }
+
+    fn crashed(&mut self, worker: &Worker, what: &str, now: Duration) {
+        if let Some(delay) = self.backoff.crashed(worker.started, now) {
+            let who = worker.pid.map_or_else(String::new, |pid| format!(" (pid:{pid})"));
+            let delay = delay.as_secs_f32();
+            self.log(
+                Level::Warning,
+                format!("Worker{who} {what}: the next one is started in {delay:.1} s."),
+            );
+        }
+    }
+
+    fn seen(&mut self, sights: Vec<Sight>, now: Duration) {
+        for Sight { age, phase, busy } in sights {
+            let Some(worker) = self.workers.by_age(age) else { continue };
+            worker.busy = busy;
+            if worker.phase == phase || phase == Phase::Booting {
+                continue;
+            }
+            let first = !worker.was_ready();
+            worker.phase = phase;
+            // One that was to be killed for never serving may now finish what it has accepted.
+            worker.kill_at = None;
+            let generation = worker.generation;
+            if first {
+                self.ever_ready = true;
+                if generation == self.generation && self.fallback.take().is_some() {
+                    self.actions.push(Action::Commit);
+                }
+            }
+        }
+        if self.stopping.is_none() {
+            self.abort_overdue(now);
+        }
+    }
+
+    fn config_read(&mut self, policy: Policy, now: Duration) {
+        if self.stopping.is_some() {
+            return;
+        }
+        // An unproven generation is not one to return to: the one before it is.
+        let fallback =
+            Fallback { generation: self.generation, policy: self.policy.clone(), size: self.size };
+        self.fallback.get_or_insert(fallback);
+        self.last_generation += 1;
+        self.generation = self.last_generation;
+        self.failed_boots = 0;
+        self.size = policy.workers;
+        self.policy = policy;
+        // What kept the last generation from booting may be cured.
+        self.backoff.reset();
+        // Nobody waits for those who still load what is outdated by now.
+        self.dismiss_oldest(usize::MAX, |worker| !worker.was_ready(), now);
+    }
+
+    /// Brings the pool to its size and generation.
+    fn manage(&mut self, now: Duration) {
+        self.escalate(now);
+        self.kill_overdue(now);
+        if self.workers.iter().any(|worker| {
+            worker.phase == Phase::Ready
+                && self.backoff.is_tested_by(worker.started)
+                && now >= worker.started + HEALTHY_AFTER
+        }) {
+            self.backoff.reset();
+        }
+        self.settle_generation();
+        self.dismiss_excess(now);
+        if self.backoff.until().is_none_or(|until| now >= until) {
+            for _ in 0..self.missing() {
+                self.last_age += 1;
+                self.workers.push(Worker::new(self.last_age, self.generation, now));
+                self.actions
+                    .push(Action::Spawn { age: self.last_age, generation: self.generation });
+            }
+        }
+        let count = self.workers.len();
+        if self.logged_count.replace(count) != Some(count) {
+            self.log(Level::Debug, format!("{count} workers"));
+        }
+    }
+
+    /// Ends the trial of an unproven generation: all its workers are dead, or it is to have none.
+    fn settle_generation(&mut self) {
+        let Some(fallback) = &self.fallback else { return };
+        if self.size == 0 {
+            self.fallback = None;
+            self.actions.push(Action::Commit);
+            return;
+        }
+        if self.failed_boots == 0 || self.count_current(Worker::stays) > 0 || self.missing() > 0 {
+            return;
+        }
+        let Fallback { generation, policy, size } = fallback.clone();
+        self.fallback = None;
+        self.failed_boots = 0;
+        (self.generation, self.policy, self.size) = (generation, policy, size);
+        let old = self.workers.count(Worker::stays);
+        self.log(
+            Level::Error,
+            format!(
+                "The reload failed: none of the new workers could boot. The {old} old ones keep \
+                 serving with the previous configuration; send HUP again when the cause is cured."
+            ),
+        );
+        self.actions.push(Action::Rollback);
+    }
+
+    /// How many workers of the current generation are to be forked.
+    fn missing(&self) -> usize {
+        // An unproven generation gets one chance per worker.
+        let lost = if self.fallback.is_some() { self.failed_boots } else { 0 };
+        self.size.saturating_sub(lost).saturating_sub(self.count_current(Worker::stays))
+    }
+
+    fn count_current(&self, which: impl Fn(&Worker) -> bool) -> usize {
+        self.workers.count(|worker| worker.generation == self.generation && which(worker))
+    }
+
+    /// Sends away whom the pool has too many of: one old worker for each new one that is ready, and
+    /// new ones beyond its size.
+    fn dismiss_excess(&mut self, now: Duration) {
+        let current = self.generation;
+        let excess = self.count_current(Worker::stays).saturating_sub(self.size);
+        self.dismiss_oldest(excess, |worker| worker.generation == current, now);
+        if self.fallback.is_some() {
+            return;
+        }
+        let ready = self.count_current(|worker| worker.stays() && worker.was_ready());
+        let old = self.workers.count(|worker| worker.generation != current && worker.stays());
+        let excess = old.saturating_sub(self.size.saturating_sub(ready));
+        self.dismiss_oldest(excess, |worker| worker.generation != current, now);
+    }
+
+    /// Tells the `count` oldest of those that stay and satisfy `which` to finish and go, once each.
+    fn dismiss_oldest(&mut self, count: usize, which: impl Fn(&Worker) -> bool, now: Duration) {
+        let grace = self.policy.graceful_timeout;
+        let chosen = self.workers.iter_mut().filter(|worker| worker.stays() && which(worker));
+        for worker in chosen.take(count) {
+            worker.dismissed = true;
+            if !worker.was_ready() {
+                worker.kill_at = Some(now + grace);
+            }
+            let kill = worker.pid.map(|pid| Action::Kill { pid, signal: Signal::TERM });
+            self.actions.extend(kill);
+        }
+    }
+}
+
+/// Not by a signal that comes from outside, nor at its own leisure.
+fn ended_by_itself(how: Ended) -> bool {
+    !matches!(how, Ended::Exited(0) | Ended::Signaled { signal: Signal::KILL | Signal::TERM, .. })
+}

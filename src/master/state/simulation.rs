@@ -1,0 +1,357 @@
+//! The state machine against a simulated world that does whatever can happen, in any order.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// What can happen next. Numbers pick one of the living processes.
+#[derive(Clone, Debug)]
+enum Step {
+    Signal(Signal),
+    /// The process reports ready, if it boots.
+    Boots(usize),
+    /// It begins a request, or ends the one it has.
+    Request(usize),
+    /// It announces that it goes.
+    Retires(usize),
+    /// It ends.
+    Ends(usize, Ended),
+    /// The next read of the configuration has this outcome.
+    Config(Option<usize>),
+    /// The next fork fails.
+    NoFork,
+    /// Time passes, in milliseconds.
+    Wait(u64),
+    /// Nothing happens until the deadline.
+    Sleep,
+}
+
+fn signals() -> impl Strategy<Value = Signal> {
+    prop_oneof![
+        8 => Just(Signal::HUP),
+        4 => Just(Signal::TTIN),
+        4 => Just(Signal::TTOU),
+        1 => Just(Signal::USR1),
+        1 => Just(Signal::USR2),
+        1 => Just(Signal::WINCH),
+        1 => prop_oneof![Just(Signal::TERM), Just(Signal::INT), Just(Signal::QUIT)],
+    ]
+}
+
+fn ends() -> impl Strategy<Value = Ended> {
+    prop_oneof![
+        4 => prop_oneof![Just(0), Just(1), Just(3), Just(4), Just(255)].prop_map(Ended::Exited),
+        1 => prop_oneof![Just(Signal::KILL), Just(Signal::TERM), Just(Signal::from_raw(11))]
+            .prop_map(|signal| Ended::Signaled { signal, core_dumped: false }),
+    ]
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        2 => signals().prop_map(Step::Signal),
+        6 => any::<usize>().prop_map(Step::Boots),
+        3 => any::<usize>().prop_map(Step::Request),
+        1 => any::<usize>().prop_map(Step::Retires),
+        4 => (any::<usize>(), ends()).prop_map(|(which, how)| Step::Ends(which, how)),
+        1 => proptest::option::weighted(0.8, 1_usize..6).prop_map(Step::Config),
+        1 => Just(Step::NoFork),
+        3 => (0_u64..40_000).prop_map(Step::Wait),
+        3 => Just(Step::Sleep),
+    ];
+    proptest::collection::vec(step, 0..120)
+}
+
+/// A process of the simulated world.
+#[derive(Debug)]
+struct Process {
+    age: u64,
+    generation: u64,
+    phase: Phase,
+    busy: Option<Duration>,
+    /// TERM, QUIT, ABRT or KILL, in this order.
+    got: Vec<Signal>,
+}
+
+struct World {
+    state: State,
+    now: Duration,
+    processes: BTreeMap<Pid, Process>,
+    next_pid: i32,
+    config: Option<usize>,
+    fork_fails: bool,
+    last_policy: usize,
+    stopped: bool,
+    left: Option<i32>,
+}
+
+fn policy(workers: usize) -> Policy {
+    Policy {
+        workers,
+        timeout: Some(Duration::from_secs(30)),
+        graceful_timeout: Duration::from_secs(10),
+    }
+}
+
+impl World {
+    fn new(workers: usize) -> Self {
+        let mut world = Self {
+            state: State::new(policy(workers)),
+            now: Duration::from_secs(100),
+            processes: BTreeMap::new(),
+            next_pid: 10,
+            config: Some(workers),
+            fork_fails: false,
+            last_policy: workers,
+            stopped: false,
+            left: None,
+        };
+        world.send(Event::Started);
+        world
+    }
+
+    /// Feeds an event and does what it asks for, checking every step.
+    fn send(&mut self, event: Event) {
+        let mut events = vec![event];
+        while let Some(event) = events.pop() {
+            assert_eq!(self.left, None, "something happens after the end");
+            let ttou = matches!(event, Event::Signal(Signal::TTOU));
+            let unproven = self.state.fallback.is_some();
+            for action in self.state.on(event, self.now) {
+                assert_eq!(self.left, None, "an action after the last");
+                match action {
+                    Action::Spawn { age, generation } => events.push(self.spawn(age, generation)),
+                    Action::Kill { pid, signal } => self.kill(pid, signal, ttou || !unproven),
+                    Action::ReadConfig => events.push(match self.config {
+                        Some(workers) => {
+                            self.last_policy = workers;
+                            Event::ConfigRead(policy(workers))
+                        }
+                        None => Event::ConfigRefused("refused".to_owned()),
+                    }),
+                    Action::CloseListeners => self.stopped = true,
+                    Action::Exit(status) => self.left = Some(status),
+                    Action::Log(_, text) => assert!(!text.is_empty()),
+                    Action::Release { age } => {
+                        assert!(self.processes.values().all(|process| process.age != age));
+                    }
+                    Action::Reap | Action::ReopenLogs | Action::Commit | Action::Rollback => {}
+                }
+            }
+        }
+        self.check();
+    }
+
+    fn spawn(&mut self, age: u64, generation: u64) -> Event {
+        assert!(!self.stopped, "a fork after the stop began");
+        let stays = self.state.count_current(Worker::stays);
+        assert!(stays <= self.state.size, "more than the size of the pool");
+        if std::mem::take(&mut self.fork_fails) {
+            return Event::ForkFailed { age, why: "no more processes".to_owned() };
+        }
+        let pid = Pid::new(self.next_pid).unwrap();
+        self.next_pid += 1;
+        let process =
+            Process { age, generation, phase: Phase::Booting, busy: None, got: Vec::new() };
+        self.processes.insert(pid, process);
+        Event::Forked { age, pid }
+    }
+
+    fn kill(&mut self, pid: Pid, signal: Signal, may_retire: bool) {
+        let replaced = self.processes.values().any(|process| {
+            process.generation == self.state.generation && process.phase != Phase::Booting
+        });
+        let process = self.processes.get_mut(&pid).expect("only living children get signals");
+        if [Signal::USR1, Signal::dump()].contains(&signal) {
+            return;
+        }
+        let once = [Signal::TERM, Signal::ABRT].contains(&signal);
+        assert!(!once || !process.got.contains(&signal), "{signal} twice");
+        if signal == Signal::TERM && !self.stopped && process.phase != Phase::Booting {
+            // Retired for a reload: only when one of the new generation was ready before.
+            assert!(may_retire || replaced, "the old generation is retired too early");
+        }
+        if signal == Signal::KILL {
+            assert!(!process.got.is_empty(), "killed without a warning");
+        }
+        process.got.push(signal);
+    }
+
+    fn check(&self) {
+        if self.left.is_some() {
+            let unkillable = |process: &Process| process.got.contains(&Signal::KILL);
+            assert!(self.processes.values().all(unkillable), "left while workers run");
+            return;
+        }
+        let known: Vec<_> = self.state.workers.iter().filter_map(|worker| worker.pid).collect();
+        let living: Vec<_> = self.processes.keys().copied().collect();
+        assert_eq!(known, living, "children and book-keeping differ");
+        let olds = self.state.workers.count(|w| w.generation != self.state.generation && w.stays());
+        if self.state.fallback.is_none()
+            && self.state.count_current(|w| w.stays() && w.was_ready()) >= self.state.size
+        {
+            assert_eq!(olds, 0, "old workers stay beside a full new generation");
+        }
+        let due = self.state.missing() > 0 && !self.stopped;
+        assert!(!due || self.state.backoff.until().is_some(), "nothing will fork what is missing");
+    }
+
+    fn look(&mut self) {
+        let sights = self.processes.values().map(|process| Sight {
+            age: process.age,
+            phase: process.phase,
+            busy: process.busy.map(|since| Busy { since, request: "GET /".to_owned() }),
+        });
+        let sights = sights.collect();
+        self.send(Event::Seen(sights));
+        if self.left.is_none() {
+            let deadline = self.state.deadline();
+            assert!(deadline.is_none_or(|deadline| deadline > self.now), "it would spin");
+        }
+    }
+
+    fn pick(&mut self, which: usize) -> Option<(&Pid, &mut Process)> {
+        let count = self.processes.len().max(1);
+        self.processes.iter_mut().nth(which % count)
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Signal(signal) => self.send(Event::Signal(signal)),
+            Step::Boots(which) => {
+                if let Some((_, process)) = self.pick(which) {
+                    if process.phase == Phase::Booting {
+                        process.phase = Phase::Ready;
+                    }
+                    self.look();
+                }
+            }
+            Step::Request(which) => {
+                let now = self.now;
+                if let Some((_, process)) =
+                    self.pick(which).filter(|(_, p)| p.phase != Phase::Booting)
+                {
+                    process.busy = if process.busy.is_some() { None } else { Some(now) };
+                    self.look();
+                }
+            }
+            Step::Retires(which) => {
+                if let Some((_, process)) =
+                    self.pick(which).filter(|(_, p)| p.phase == Phase::Ready)
+                {
+                    process.phase = Phase::Retiring;
+                    self.look();
+                }
+            }
+            Step::Ends(which, how) => {
+                if let Some(pid) = self.pick(which).map(|(pid, _)| *pid) {
+                    self.processes.remove(&pid);
+                    self.send(Event::Ended { pid, how });
+                }
+            }
+            Step::Config(outcome) => self.config = outcome,
+            Step::NoFork => self.fork_fails = true,
+            Step::Wait(millis) => {
+                self.now += Duration::from_millis(millis);
+                self.look();
+            }
+            Step::Sleep => {
+                if let Some(deadline) = self.state.deadline() {
+                    self.now = self.now.max(deadline);
+                    self.look();
+                }
+            }
+        }
+    }
+
+    /// From now on everything goes well: forks succeed, workers boot, obey and answer quickly.
+    fn calm_down(&mut self) {
+        self.fork_fails = false;
+        for _ in 0..200 {
+            if self.left.is_some() {
+                return;
+            }
+            let obedient = self
+                .processes
+                .iter()
+                .find(|(_, process)| !process.got.is_empty() || process.phase == Phase::Retiring);
+            if let Some(pid) = obedient.map(|(pid, _)| *pid) {
+                self.processes.remove(&pid);
+                self.send(Event::Ended { pid, how: Ended::Exited(0) });
+                continue;
+            }
+            for process in self.processes.values_mut() {
+                process.phase = Phase::Ready;
+                process.busy = None;
+            }
+            self.look();
+            let settled =
+                |process: &Process| process.got.is_empty() && process.phase == Phase::Ready;
+            if !self.processes.values().all(settled) {
+                continue;
+            }
+            match self.state.deadline() {
+                Some(deadline) => self.now = self.now.max(deadline),
+                None => break,
+            }
+        }
+        assert!(self.left.is_none() || self.stopped);
+        if self.left.is_none() {
+            assert!(!self.stopped, "a stop never ends");
+            assert_eq!(self.state.deadline(), None, "an idle master has nothing to wake up for");
+            assert_eq!(self.processes.len(), self.state.size, "the pool has not its size");
+            let current = |process: &Process| process.generation == self.state.generation;
+            assert!(self.processes.values().all(current), "old workers are left");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn any_sequence_of_events_keeps_the_promises(workers in 1_usize..6, steps in steps()) {
+        let mut world = World::new(workers);
+        for step in steps {
+            if world.left.is_some() {
+                break;
+            }
+            world.step(step);
+        }
+        world.calm_down();
+    }
+
+    #[test]
+    fn reloads_without_accidents_never_lose_capacity(
+        workers in 1_usize..6,
+        reloads in proptest::collection::vec((1_usize..6, 0_usize..8), 1..6),
+    ) {
+        let mut world = World::new(workers);
+        for process in world.processes.values_mut() {
+            process.phase = Phase::Ready;
+        }
+        world.look();
+        let mut least = workers;
+        for (size, boots) in reloads {
+            least = least.min(size);
+            world.config = Some(size);
+            world.send(Event::Signal(Signal::HUP));
+            for _ in 0..boots {
+                let booting = world.processes.values_mut().find(|process| {
+                    process.phase == Phase::Booting && process.got.is_empty()
+                });
+                if let Some(process) = booting {
+                    process.phase = Phase::Ready;
+                }
+                world.look();
+                let serving = world.processes.values().filter(|process| {
+                    process.phase == Phase::Ready && process.got.is_empty()
+                });
+                prop_assert!(serving.count() >= least);
+            }
+        }
+        world.calm_down();
+        prop_assert_eq!(world.processes.len(), world.last_policy);
+    }
+}

@@ -1,0 +1,379 @@
+//! One scenario per promise of the supervisor.
+
+use super::*;
+use crate::master::workers::Stuck;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn policy(workers: usize) -> Policy {
+    Policy { workers, timeout: Some(30 * SECOND), graceful_timeout: 10 * SECOND }
+}
+
+/// A state machine whose forks succeed at once, with pid = 100 + age.
+struct Bench {
+    state: State,
+    now: Duration,
+}
+
+impl Bench {
+    fn start(workers: usize) -> Self {
+        let mut bench = Self { state: State::new(policy(workers)), now: Duration::from_secs(1000) };
+        bench.on(Event::Started);
+        bench
+    }
+
+    /// Started, and all workers ready for long.
+    fn serving(workers: usize) -> Self {
+        let mut bench = Self::start(workers);
+        for age in 1..=workers as u64 {
+            bench.ready(age);
+        }
+        bench.now += 60 * SECOND;
+        bench
+    }
+
+    fn on(&mut self, event: Event) -> Vec<Action> {
+        let mut actions = self.state.on(event, self.now);
+        for action in actions.clone() {
+            if let Action::Spawn { age, .. } = action {
+                actions.extend(self.state.on(Event::Forked { age, pid: pid(age) }, self.now));
+            }
+        }
+        actions
+    }
+
+    fn signal(&mut self, signal: Signal) -> Vec<Action> {
+        self.on(Event::Signal(signal))
+    }
+
+    fn see(&mut self, age: u64, phase: Phase, busy: Option<Busy>) -> Vec<Action> {
+        self.on(Event::Seen(vec![Sight { age, phase, busy }]))
+    }
+
+    fn ready(&mut self, age: u64) -> Vec<Action> {
+        self.see(age, Phase::Ready, None)
+    }
+
+    fn exits(&mut self, age: u64, status: i32) -> Vec<Action> {
+        self.on(Event::Ended { pid: pid(age), how: Ended::Exited(status) })
+    }
+
+    fn dies_of(&mut self, age: u64, signal: Signal) -> Vec<Action> {
+        let how = Ended::Signaled { signal, core_dumped: false };
+        self.on(Event::Ended { pid: pid(age), how })
+    }
+
+    fn reload(&mut self, workers: usize) -> Vec<Action> {
+        assert!(self.signal(Signal::HUP).contains(&Action::ReadConfig));
+        self.on(Event::ConfigRead(policy(workers)))
+    }
+
+    /// Sleeps until the deadline, which must not be later than `at_most` from now.
+    fn sleep(&mut self, at_most: Duration) -> Vec<Action> {
+        let deadline = self.state.deadline().expect("a deadline");
+        assert!(deadline > self.now && deadline <= self.now + at_most, "{deadline:?}");
+        self.now = deadline;
+        self.on(Event::Seen(Vec::new()))
+    }
+}
+
+fn pid(age: u64) -> Pid {
+    Pid::new(100 + i32::try_from(age).unwrap()).unwrap()
+}
+
+fn kill(age: u64, signal: Signal) -> Action {
+    Action::Kill { pid: pid(age), signal }
+}
+
+fn spawned(actions: &[Action]) -> Vec<u64> {
+    let age = |action: &Action| match action {
+        Action::Spawn { age, .. } => Some(*age),
+        _ => None,
+    };
+    actions.iter().filter_map(age).collect()
+}
+
+fn killed(actions: &[Action]) -> Vec<Action> {
+    actions.iter().filter(|action| matches!(action, Action::Kill { .. })).cloned().collect()
+}
+
+fn logged(actions: &[Action], level: Level, text: &str) -> bool {
+    actions
+        .iter()
+        .any(|action| matches!(action, Action::Log(l, t) if *l == level && t.contains(text)))
+}
+
+#[test]
+fn starts_the_pool_and_sleeps_without_a_deadline() {
+    let mut state = State::new(policy(3));
+    assert_eq!(state.deadline(), None);
+    let actions = state.on(Event::Started, SECOND);
+    assert_eq!(spawned(&actions), [1, 2, 3]);
+    assert!(logged(&actions, Level::Debug, "3 workers"));
+    let mut bench = Bench::serving(3);
+    assert_eq!(bench.state.deadline(), None);
+    assert_eq!(bench.signal(Signal::WINCH).len(), 2);
+    let actions = bench.signal(Signal::USR2);
+    assert!(logged(&actions, Level::Warning, "USR2 signal ignored"));
+}
+
+#[test]
+fn a_healthy_worker_is_replaced_at_once_however_it_dies() {
+    let mut bench = Bench::serving(2);
+    let actions = bench.dies_of(1, Signal::KILL);
+    assert_eq!(spawned(&actions), [3]);
+    assert!(actions.contains(&Action::Release { age: 1 }));
+    assert!(logged(&actions, Level::Error, "Perhaps out of memory?"));
+    assert_eq!(spawned(&bench.exits(2, 9)), [4]);
+    // Even a young one, if it was killed from outside.
+    bench.ready(3);
+    assert_eq!(spawned(&bench.dies_of(3, Signal::KILL)), [5]);
+}
+
+#[test]
+fn workers_that_die_at_birth_are_replaced_ever_more_slowly() {
+    let mut bench = Bench::start(2);
+    let actions = bench.exits(1, 9);
+    assert!(spawned(&actions).is_empty());
+    assert!(logged(&actions, Level::Warning, "(pid:101) died before it was ready"));
+    // The second of the same round says and changes nothing more.
+    assert!(!logged(&bench.exits(2, 9), Level::Warning, "died"));
+    assert_eq!(spawned(&bench.sleep(SECOND / 10)), [3, 4]);
+    bench.exits(3, 9);
+    bench.exits(4, 9);
+    assert_eq!(spawned(&bench.sleep(SECOND / 5)), [5, 6]);
+    bench.ready(5);
+    bench.ready(6);
+    // Ready is not healthy yet.
+    let actions = bench.exits(5, 9);
+    assert!(logged(&actions, Level::Warning, "less than a second after its start"));
+    assert_eq!(spawned(&bench.sleep(SECOND * 2 / 5)), [7]);
+    bench.ready(7);
+    bench.sleep(SECOND);
+    assert_eq!(bench.state.deadline(), None);
+    assert!(logged(
+        &{
+            bench.now += SECOND;
+            bench.exits(7, 9)
+        },
+        Level::Error,
+        "code 9"
+    ));
+    bench.exits(8, 9);
+    assert_eq!(spawned(&bench.sleep(SECOND / 10)), [9]);
+}
+
+#[test]
+fn boot_failures_halt_only_while_nobody_was_ever_ready() {
+    for (status, reason) in [(3, "Worker failed to boot."), (4, "App failed to load.")] {
+        let mut bench = Bench::start(2);
+        let actions = bench.exits(1, status);
+        assert!(logged(&actions, Level::Error, &format!("exited with code {status}.")));
+        assert_eq!(killed(&actions), [kill(2, Signal::TERM)]);
+        let actions = bench.exits(2, status);
+        assert!(logged(&actions, Level::Error, "Shutting down: Master"));
+        assert!(logged(&actions, Level::Error, &format!("Reason: {reason}")));
+        assert_eq!(actions.last(), Some(&Action::Exit(status)));
+
+        let mut bench = Bench::start(2);
+        bench.ready(1);
+        let actions = bench.exits(2, status);
+        assert!(logged(&actions, Level::Warning, "died before it was ready"));
+        assert!(killed(&actions).is_empty());
+        assert_eq!(spawned(&bench.sleep(SECOND)), [3]);
+    }
+}
+
+#[test]
+fn reload_retires_one_old_worker_per_new_one_that_is_ready() {
+    let mut bench = Bench::serving(2);
+    let actions = bench.reload(3);
+    assert_eq!(spawned(&actions), [3, 4, 5]);
+    assert!(killed(&actions).is_empty());
+    let actions = bench.ready(4);
+    assert!(actions.contains(&Action::Commit));
+    // Two of three are still to be had from the old generation.
+    assert!(killed(&actions).is_empty());
+    assert_eq!(killed(&bench.ready(3)), [kill(1, Signal::TERM)]);
+    assert_eq!(killed(&bench.ready(5)), [kill(2, Signal::TERM)]);
+    assert!(spawned(&bench.exits(1, 0)).is_empty());
+    assert!(spawned(&bench.exits(2, 0)).is_empty());
+    assert_eq!(bench.state.workers().len(), 3);
+    assert_eq!(bench.state.deadline(), None);
+}
+
+#[test]
+fn a_reload_that_cannot_boot_leaves_the_old_generation_serving() {
+    let mut bench = Bench::serving(2);
+    bench.reload(3);
+    assert!(!bench.exits(3, 3).contains(&Action::Rollback));
+    bench.exits(4, 4);
+    let actions = bench.dies_of(5, Signal::KILL);
+    assert!(actions.contains(&Action::Rollback));
+    assert!(logged(&actions, Level::Error, "The reload failed"));
+    assert!(killed(&actions).is_empty() && spawned(&actions).is_empty());
+    assert_eq!(bench.state.deadline(), None);
+    // The pool has its old size, and the next HUP tries again.
+    assert_eq!(spawned(&bench.exits(1, 0)), [6]);
+    assert_eq!(spawned(&bench.reload(1)), [7]);
+    let actions = bench.ready(7);
+    assert_eq!(killed(&actions), [kill(2, Signal::TERM)]);
+}
+
+#[test]
+fn one_accident_does_not_abandon_a_reload() {
+    let mut bench = Bench::serving(2);
+    bench.reload(2);
+    assert!(spawned(&bench.dies_of(3, Signal::KILL)).is_empty());
+    let actions = bench.ready(4);
+    assert_eq!(spawned(&actions), [5]);
+    assert_eq!(killed(&actions), [kill(1, Signal::TERM)]);
+    assert_eq!(killed(&bench.ready(5)), [kill(2, Signal::TERM)]);
+}
+
+#[test]
+fn a_second_reload_takes_the_place_of_the_first() {
+    let mut bench = Bench::serving(1);
+    bench.reload(1);
+    let actions = bench.reload(1);
+    assert_eq!(killed(&actions), [kill(2, Signal::TERM)]);
+    assert_eq!(spawned(&actions), [3]);
+    // An interrupted boot is no failure of the newest generation.
+    assert!(!bench.exits(2, 3).contains(&Action::Rollback));
+    // When the second fails too, the configuration that served is the one to return to.
+    assert!(bench.exits(3, 3).contains(&Action::Rollback));
+    assert_eq!(spawned(&bench.exits(1, 0)), [4]);
+    // One that does not react to TERM while it boots is killed.
+    bench.reload(1);
+    bench.sleep(10 * SECOND);
+    assert_eq!(bench.state.workers().iter().filter(|worker| worker.killed.is_some()).count(), 1);
+}
+
+#[test]
+fn a_bad_configuration_changes_nothing() {
+    let mut bench = Bench::serving(2);
+    bench.signal(Signal::HUP);
+    let actions = bench.on(Event::ConfigRefused("No such file.".to_owned()));
+    assert!(logged(&actions, Level::Error, "No such file."));
+    assert!(killed(&actions).is_empty() && spawned(&actions).is_empty());
+}
+
+#[test]
+fn ttin_and_ttou_change_the_size() {
+    let mut bench = Bench::serving(2);
+    assert_eq!(spawned(&bench.signal(Signal::TTIN)), [3]);
+    assert_eq!(killed(&bench.signal(Signal::TTOU)), [kill(1, Signal::TERM)]);
+    assert_eq!(killed(&bench.signal(Signal::TTOU)), [kill(2, Signal::TERM)]);
+    assert!(killed(&bench.signal(Signal::TTOU)).is_empty());
+    bench.exits(1, 0);
+    assert!(spawned(&bench.exits(2, 0)).is_empty());
+    assert_eq!(bench.state.workers().len(), 1);
+}
+
+#[test]
+fn usr1_is_passed_on() {
+    let mut bench = Bench::serving(2);
+    let actions = bench.signal(Signal::USR1);
+    assert!(actions.contains(&Action::ReopenLogs));
+    assert_eq!(killed(&actions), [kill(1, Signal::USR1), kill(2, Signal::USR1)]);
+}
+
+#[test]
+fn term_waits_for_the_graceful_timeout_then_kills() {
+    let mut bench = Bench::serving(2);
+    let actions = bench.signal(Signal::TERM);
+    assert!(actions.contains(&Action::CloseListeners));
+    assert_eq!(killed(&actions), [kill(1, Signal::TERM), kill(2, Signal::TERM)]);
+    bench.exits(1, 0);
+    bench.now += 9 * SECOND;
+    assert_eq!(killed(&bench.sleep(SECOND)), [kill(2, Signal::KILL)]);
+    let actions = bench.dies_of(2, Signal::KILL);
+    assert!(logged(&actions, Level::Error, "By this master: it did not stop within 10 s."));
+    assert!(logged(&actions, Level::Info, "Shutting down: Master"));
+    assert_eq!(actions.last(), Some(&Action::Exit(0)));
+    assert_eq!(bench.state.deadline(), None);
+}
+
+#[test]
+fn int_during_a_graceful_stop_hurries_it() {
+    let mut bench = Bench::serving(1);
+    bench.signal(Signal::TERM);
+    let actions = bench.signal(Signal::INT);
+    assert!(logged(&actions, Level::Info, "Quick shutdown requested"));
+    assert_eq!(killed(&actions), [kill(1, Signal::QUIT)]);
+    assert_eq!(killed(&bench.sleep(2 * SECOND)), [kill(1, Signal::KILL)]);
+    // Nor does a process that cannot die hold the master.
+    let actions = bench.sleep(2 * SECOND);
+    assert!(logged(&actions, Level::Error, "(pid:101) is still there after SIGKILL"));
+    assert_eq!(actions.last(), Some(&Action::Exit(0)));
+}
+
+#[test]
+fn a_stop_during_a_reload_is_obeyed_at_once() {
+    let mut bench = Bench::serving(1);
+    bench.signal(Signal::HUP);
+    bench.signal(Signal::TERM);
+    assert!(spawned(&bench.on(Event::ConfigRead(policy(4)))).is_empty());
+    assert_eq!(bench.exits(1, 0).last(), Some(&Action::Exit(0)));
+}
+
+#[test]
+fn a_request_past_the_timeout_is_logged_aborted_dumped_and_killed() {
+    let mut bench = Bench::serving(1);
+    let busy = || Some(Busy { since: Duration::from_secs(1060), request: "GET /slow".to_owned() });
+    assert!(killed(&bench.see(1, Phase::Ready, busy())).is_empty());
+    assert_eq!(bench.state.deadline(), Some(Duration::from_secs(1090)));
+    bench.now = Duration::from_secs(1091);
+    let actions = bench.see(1, Phase::Ready, busy());
+    assert!(logged(&actions, Level::Critical, "WORKER TIMEOUT (pid:101)"));
+    let text = "Worker (pid:101) has been handling GET /slow for 31.0 s (timeout 30 s)";
+    assert!(logged(&actions, Level::Error, text));
+    assert_eq!(killed(&actions), [kill(1, Signal::ABRT)]);
+    // Its place is filled before it is gone.
+    assert_eq!(spawned(&actions), [2]);
+    assert_eq!(killed(&bench.sleep(2 * SECOND)), [kill(1, Signal::dump())]);
+    assert_eq!(killed(&bench.sleep(SECOND)), [kill(1, Signal::KILL)]);
+    assert_eq!(bench.state.deadline(), None);
+    let actions = bench.dies_of(1, Signal::KILL);
+    assert!(logged(&actions, Level::Error, "its request ran into the timeout"));
+    assert!(spawned(&actions).is_empty());
+}
+
+#[test]
+fn booting_workers_are_never_timed_out() {
+    let mut bench = Bench::start(1);
+    let busy = Busy { since: Duration::from_secs(1), request: String::new() };
+    assert!(killed(&bench.see(1, Phase::Booting, Some(busy))).is_empty());
+    assert_eq!(bench.state.deadline(), None);
+    assert!(bench.state.workers().iter().all(|worker| worker.stuck != Some(Stuck::Killed)));
+}
+
+#[test]
+fn a_retiring_worker_is_replaced_before_it_is_gone() {
+    let mut bench = Bench::serving(2);
+    assert_eq!(spawned(&bench.see(1, Phase::Retiring, None)), [3]);
+    let actions = bench.exits(1, 0);
+    assert!(spawned(&actions).is_empty());
+    assert!(!logged(&actions, Level::Warning, ""));
+}
+
+#[test]
+fn a_fork_that_fails_is_tried_again_later() {
+    let mut state = State::new(policy(1));
+    state.on(Event::Started, SECOND);
+    let why = "no more processes".to_owned();
+    let actions = state.on(Event::ForkFailed { age: 1, why }, SECOND);
+    assert!(logged(&actions, Level::Error, "Cannot start a worker: no more processes"));
+    assert!(actions.contains(&Action::Release { age: 1 }));
+    let retry = state.deadline().unwrap();
+    assert_eq!(spawned(&state.on(Event::Seen(Vec::new()), retry)), [2]);
+}
+
+#[test]
+fn strangers_are_reaped_without_a_word_at_info() {
+    let mut bench = Bench::serving(1);
+    assert_eq!(bench.signal(Signal::CHLD).last(), Some(&Action::Reap));
+    let actions = bench.exits(50, 1);
+    assert!(logged(&actions, Level::Debug, "Reaped unknown child process (pid:150, status:256)"));
+    assert_eq!(actions.len(), 1);
+}

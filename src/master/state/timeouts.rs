@@ -1,0 +1,90 @@
+//! Steps against workers that do not come back from a request, or do not go when told.
+
+use std::time::Duration;
+
+use super::{Action, Level, State};
+use crate::master::workers::{Killed, Stuck, Worker};
+use crate::sys::signal::Signal;
+
+/// What a worker gets after SIGABRT to log its Python stacks, before they are dumped from C.
+const TO_ABORT: Duration = Duration::from_secs(2);
+/// What the dump may take before SIGKILL.
+const TO_DUMP: Duration = Duration::from_secs(1);
+
+impl State {
+    /// When something is due for this worker.
+    pub(super) fn due(&self, worker: &Worker) -> Option<Duration> {
+        let next = match worker.stuck {
+            None => self.overdue_at(worker),
+            Some(Stuck::Aborted { due } | Stuck::Dumped { due }) => Some(due),
+            Some(Stuck::Killed) => None,
+        };
+        next.into_iter().chain(worker.kill_at).min()
+    }
+
+    fn overdue_at(&self, worker: &Worker) -> Option<Duration> {
+        if !worker.was_ready() || worker.pid.is_none() || worker.killed.is_some() {
+            return None;
+        }
+        Some(worker.busy.as_ref()?.since.saturating_add(self.policy.timeout?))
+    }
+
+    /// Aborts the workers whose request takes longer than the timeout. To be called with fresh sights
+    /// only: an old one may tell of a request that is long finished.
+    pub(super) fn abort_overdue(&mut self, now: Duration) {
+        let overdue: Vec<u64> = self
+            .workers
+            .iter()
+            .filter(|worker| worker.stuck.is_none())
+            .filter(|worker| self.overdue_at(worker).is_some_and(|at| now >= at))
+            .map(|worker| worker.age)
+            .collect();
+        let limit = self.policy.timeout.unwrap_or_default().as_secs_f32();
+        for age in overdue {
+            let Some(worker) = self.workers.by_age(age) else { continue };
+            let (Some(pid), Some(busy)) = (worker.pid, &worker.busy) else { continue };
+            worker.stuck = Some(Stuck::Aborted { due: now + TO_ABORT });
+            let taken = now.saturating_sub(busy.since).as_secs_f32();
+            let request = format!(
+                "Worker (pid:{pid}) has been handling {} for {taken:.1} s (timeout {limit} s)",
+                busy.request
+            );
+            self.log(Level::Critical, format!("WORKER TIMEOUT (pid:{pid})"));
+            self.log(Level::Error, request);
+            self.actions.push(Action::Kill { pid, signal: Signal::ABRT });
+        }
+    }
+
+    /// The later steps against workers that SIGABRT did not end.
+    pub(super) fn escalate(&mut self, now: Duration) {
+        for worker in self.workers.iter_mut() {
+            let Some(pid) = worker.pid else { continue };
+            let signal = match worker.stuck {
+                Some(Stuck::Aborted { due }) if now >= due => {
+                    worker.stuck = Some(Stuck::Dumped { due: now + TO_DUMP });
+                    Signal::dump()
+                }
+                Some(Stuck::Dumped { due }) if now >= due => {
+                    worker.stuck = Some(Stuck::Killed);
+                    worker.killed = Some(Killed::Timeout);
+                    Signal::KILL
+                }
+                _ => continue,
+            };
+            self.actions.push(Action::Kill { pid, signal });
+        }
+    }
+
+    /// Kills dismissed workers that never served anyone and do not leave.
+    pub(super) fn kill_overdue(&mut self, now: Duration) {
+        let grace = self.policy.graceful_timeout.as_secs();
+        for worker in self.workers.iter_mut() {
+            let Some(pid) = worker.pid else { continue };
+            if worker.kill_at.is_some_and(|at| now >= at) {
+                worker.kill_at = None;
+                worker.killed = Some(Killed::Grace(grace));
+                self.actions.push(Action::Kill { pid, signal: Signal::KILL });
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What the master knows about its workers: pure book-keeping, used by the state machine.
+
+use std::time::Duration;
+
+use crate::sys::process::Pid;
+
+/// How far a worker has come, as its slot in the scoreboard shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Forked; the application is being loaded.
+    Booting,
+    /// Serving.
+    Ready,
+    /// Leaving by its own decision (`max_requests`).
+    Retiring,
+}
+
+/// The request a worker is inside of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Busy {
+    /// Start of the request, monotonic time.
+    pub since: Duration,
+    /// `GET /path`, possibly cut off.
+    pub request: String,
+}
+
+/// The steps against a worker whose request ran into the timeout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stuck {
+    /// It was sent SIGABRT, on which it logs its stacks; due: the dump from C.
+    Aborted { due: Duration },
+    /// It was sent the dump signal; due: SIGKILL.
+    Dumped { due: Duration },
+    /// It was sent SIGKILL.
+    Killed,
+}
+
+/// Why this master sent a worker SIGKILL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Killed {
+    Timeout,
+    /// It outlived the time it was given to finish, in seconds.
+    Grace(u64),
+}
+
+/// One child process.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    /// 1-based spawn counter; identifies the worker.
+    pub age: u64,
+    pub generation: u64,
+    /// `None` between the decision to fork and the fork.
+    pub pid: Option<Pid>,
+    /// Time of the decision to fork, monotonic.
+    pub started: Duration,
+    pub phase: Phase,
+    pub busy: Option<Busy>,
+    /// It was told to go: as excess, as replaced, or because the server stops.
+    pub dismissed: bool,
+    /// A dismissed worker that never served anyone is killed at this time.
+    pub kill_at: Option<Duration>,
+    pub stuck: Option<Stuck>,
+    pub killed: Option<Killed>,
+}
+
+impl Worker {
+    pub fn new(age: u64, generation: u64, now: Duration) -> Self {
+        Self {
+            age,
+            generation,
+            pid: None,
+            started: now,
+            phase: Phase::Booting,
+            busy: None,
+            dismissed: false,
+            kill_at: None,
+            stuck: None,
+            killed: None,
+        }
+    }
+
+    /// It counts for the size of the pool: nothing says that it will go.
+    pub fn stays(&self) -> bool {
+        !self.dismissed && self.stuck.is_none() && self.phase != Phase::Retiring
+    }
+
+    /// It has been able to serve at some time.
+    pub fn was_ready(&self) -> bool {
+        self.phase != Phase::Booting
+    }
+}
+
+/// All children, oldest first.
+#[derive(Clone, Debug, Default)]
+pub struct Workers {
+    list: Vec<Worker>,
+}
+
+impl Workers {
+    /// Ages only grow, so the newest goes last.
+    pub fn push(&mut self, worker: Worker) {
+        debug_assert!(self.list.last().is_none_or(|last| last.age < worker.age));
+        self.list.push(worker);
+    }
+
+    pub fn by_age(&mut self, age: u64) -> Option<&mut Worker> {
+        self.list.iter_mut().find(|worker| worker.age == age)
+    }
+
+    pub fn remove_age(&mut self, age: u64) -> Option<Worker> {
+        self.remove(|worker| worker.age == age)
+    }
+
+    pub fn remove_pid(&mut self, pid: Pid) -> Option<Worker> {
+        self.remove(|worker| worker.pid == Some(pid))
+    }
+
+    fn remove(&mut self, which: impl Fn(&Worker) -> bool) -> Option<Worker> {
+        let index = self.list.iter().position(which)?;
+        Some(self.list.remove(index))
+    }
+
+    pub fn iter(&self) -> std::slice::Iter<'_, Worker> {
+        self.list.iter()
+    }
+
+    pub fn iter_mut(&mut self) -> std::slice::IterMut<'_, Worker> {
+        self.list.iter_mut()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// How many satisfy `which`.
+    pub fn count(&self, which: impl Fn(&Worker) -> bool) -> usize {
+        self.list.iter().filter(|worker| which(worker)).count()
+    }
+}

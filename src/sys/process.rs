@@ -1,0 +1,152 @@
+//! Processes: fork(2), waitpid(2), kill(2), _exit(2).
+
+use std::fmt;
+use std::io;
+
+use nix::errno::Errno;
+use nix::unistd::ForkResult;
+
+use super::signal::Signal;
+
+/// A process id, always positive: neither a process group nor "every process" can be meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Pid(i32);
+
+impl Pid {
+    /// `None` if `raw` is not the id of a single process.
+    pub fn new(raw: i32) -> Option<Self> {
+        (raw > 0).then_some(Self(raw))
+    }
+
+    pub fn get(self) -> i32 {
+        self.0
+    }
+}
+
+impl fmt::Display for Pid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Which side of a [`fork`] the caller finds itself on.
+#[derive(Debug)]
+pub enum Fork {
+    Parent(Pid),
+    Child,
+}
+
+/// How a child process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It left with this status.
+    Exited(i32),
+    /// It was killed by this signal.
+    Signaled { signal: Signal, core_dumped: bool },
+}
+
+/// Id of the calling process.
+pub fn getpid() -> Pid {
+    Pid(nix::unistd::getpid().as_raw())
+}
+
+/// Id of the parent; 0 when the parent lives outside of this pid namespace.
+pub fn getppid() -> i32 {
+    nix::unistd::getppid().as_raw()
+}
+
+/// Duplicates the process. Only the calling thread exists in the child.
+///
+/// # Errors
+/// EAGAIN at a limit of processes, ENOMEM (fork(2)).
+pub fn fork() -> io::Result<Fork> {
+    // SAFETY: the child may only rely on what is valid after a fork of a process with several threads.
+    // Ours runs one Rust thread; the threads an application may have started in the master run Python
+    // and hold none of our locks, and the interpreter's own state is brought in order by the fork
+    // hooks that the caller runs on both sides.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Parent { child } => Ok(Fork::Parent(Pid(child.as_raw()))),
+        ForkResult::Child => Ok(Fork::Child),
+    }
+}
+
+/// Takes the status of one child that has ended, if there is one. Does not wait.
+///
+/// # Errors
+/// None that a caller could do anything about; having no children is not an error.
+pub fn reap() -> io::Result<Option<(Pid, Ended)>> {
+    loop {
+        let mut status = 0;
+        // SAFETY: `status` is a valid place for an int.
+        let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+        match pid {
+            0 => return Ok(None),
+            1.. => {
+                // Neither stopped nor continued children are reported without WUNTRACED/WCONTINUED.
+                let ended = if libc::WIFSIGNALED(status) {
+                    Ended::Signaled {
+                        signal: Signal::from_raw(libc::WTERMSIG(status)),
+                        core_dumped: libc::WCOREDUMP(status),
+                    }
+                } else {
+                    Ended::Exited(libc::WEXITSTATUS(status))
+                };
+                return Ok(Some((Pid(pid), ended)));
+            }
+            _ => match Errno::last() {
+                Errno::EINTR => {}
+                Errno::ECHILD => return Ok(None),
+                other => return Err(other.into()),
+            },
+        }
+    }
+}
+
+/// Sends `signal` to `pid`.
+///
+/// # Errors
+/// ESRCH when there is no such process, EPERM when it is not ours to signal (kill(2)).
+pub fn kill(pid: Pid, signal: Signal) -> io::Result<()> {
+    // SAFETY: plain numbers are passed.
+    let result = unsafe { libc::kill(pid.0, signal.raw()) };
+    Errno::result(result)?;
+    Ok(())
+}
+
+/// Whether a process with this id exists, be it ours or another user's.
+pub fn exists(pid: Pid) -> bool {
+    // SAFETY: plain numbers are passed; signal 0 sends nothing (kill(2)).
+    let result = unsafe { libc::kill(pid.0, 0) };
+    result == 0 || Errno::last() == Errno::EPERM
+}
+
+/// Ends the process at once: no destructor, no `atexit` function of the C library. Only what C code
+/// has printed and the C library still buffers is written before.
+pub fn exit_now(status: i32) -> ! {
+    // SAFETY: a null pointer means all streams (fflush(3)); _exit never returns and leaves nothing
+    // behind that could be used afterwards.
+    unsafe {
+        libc::fflush(std::ptr::null_mut());
+        libc::_exit(status)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pid_names_exactly_one_process() {
+        assert_eq!(Pid::new(0), None);
+        assert_eq!(Pid::new(-1), None);
+        assert_eq!(Pid::new(7).map(Pid::get), Some(7));
+    }
+
+    #[test]
+    fn own_process_exists_and_can_be_probed() {
+        assert!(exists(getpid()));
+        assert!(!exists(Pid(i32::MAX)));
+        let error = kill(Pid(i32::MAX), Signal::TERM).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ESRCH));
+    }
+}
