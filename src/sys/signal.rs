@@ -95,6 +95,12 @@ extern "C" fn handle(signal: libc::c_int) {
         let hook = unsafe { std::mem::transmute::<usize, fn(i32)>(hook) };
         hook(signal);
     }
+    write_byte(signal);
+    Errno::set_raw(errno);
+}
+
+/// Writes a signal to the pipe, if there is one. Async-signal-safe.
+fn write_byte(signal: i32) {
     let fd = WRITE_END.load(Ordering::Acquire);
     if fd >= 0 {
         let byte = u8::try_from(signal).unwrap_or(0);
@@ -102,7 +108,6 @@ extern "C" fn handle(signal: libc::c_int) {
         // full the byte is lost, but then 64 KiB of signals already wait to be read.
         unsafe { libc::write(fd, (&raw const byte).cast(), 1) };
     }
-    Errno::set_raw(errno);
 }
 
 /// Has `hook` called from the signal handler, before the signal shows up in the pipe. It may only use
@@ -176,6 +181,11 @@ impl Pipe {
                 _ => return None,
             }
         }
+    }
+
+    /// Puts a signal into the pipe as if it had just arrived.
+    pub fn push(&self, signal: Signal) {
+        write_byte(signal.0);
     }
 
     fn open() -> io::Result<Self> {
