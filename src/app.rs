@@ -18,10 +18,6 @@ pub struct Seat<'a> {
     pub bell: &'a Bell,
     /// Reads end-of-file when the master is gone.
     pub lifeline: BorrowedFd<'a>,
-    /// 1-based spawn counter, as gunicorn's `worker.age`.
-    pub age: u64,
-    /// Process id of the master at the time of the fork.
-    pub master: i32,
     /// Listening sockets, shared by all workers.
     pub listeners: &'a [Listener],
     pub config: &'a Config,

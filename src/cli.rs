@@ -1,7 +1,7 @@
 //! The command: wires configuration, interpreter, master and workers.
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use pyo3::prelude::*;
@@ -66,7 +66,7 @@ fn with_python(py: Python<'_>, options: &[OsString], start: PathBuf) -> Result<i
         Loaded::Exit(text) => return Ok(print(&text)),
     };
     if config.print_config {
-        print(&reference::print(&config));
+        print(&reference::print(&config, std::io::stdout().is_terminal()));
     }
     if config.print_config || config.check_config {
         return Ok(check(py, &config));
@@ -82,6 +82,8 @@ fn with_python(py: Python<'_>, options: &[OsString], start: PathBuf) -> Result<i
             Err(error) => return Ok(preload_failed(error)),
         }
     }
+    let rows = config.rows().into_iter().map(|(name, value)| format!("\n  {name}: {value}"));
+    tracing::debug!("Current configuration:{}", rows.collect::<String>());
     Ok(master::run(config, &mut program))
 }
 

@@ -16,3 +16,5 @@ mod reactor;
 mod scoreboard;
 mod sys;
 mod worker;
+
+pub use config::reference::markdown as settings_reference;

@@ -14,7 +14,7 @@ pub mod value;
 
 use std::path::{Path, PathBuf};
 
-pub use layers::{ConfFile, Early, Loaded, early};
+pub use layers::{ConfFile, Loaded, early};
 pub use origin::Origin;
 pub use settings::{Config, HeaderMap};
 

@@ -2,17 +2,26 @@
 
 use std::fmt::Write as _;
 
+use super::Origin;
 use super::setting::{Section, Setting};
 use super::settings::missing::MISSING;
-use super::settings::{Config, TABLE};
+use super::settings::{self, Config, TABLE};
 
-/// What `--print-config` prints: a line per setting, sorted by name, in gunicorn's format.
-pub fn print(config: &Config) -> String {
+/// What `--print-config` prints: a line per setting, sorted by name, in gunicorn's format. With
+/// `origins`, which is for people, a remark behind each value that is not the default says where it
+/// comes from.
+pub fn print(config: &Config, origins: bool) -> String {
     let rows = config.rows();
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     rows.iter().fold(String::new(), |mut out, (name, value)| {
         // Writing to a String cannot fail.
-        let _ = writeln!(out, "{name:width$} = {value}");
+        let _ = write!(out, "{name:width$} = {value}");
+        let origin = config.origin(name);
+        if origins && *origin != Origin::Default {
+            let flags = settings::find(name).map_or(&[][..], |setting| setting.flags);
+            let _ = write!(out, "  # {}", origin.place(name, flags));
+        }
+        out.push('\n');
         out
     })
 }
@@ -101,7 +110,7 @@ mod tests {
     #[test]
     fn print_config_has_gunicorns_format() {
         let config = Config { pidfile: Some("/run/x".into()), ..Config::default() };
-        let text = print(&config);
+        let text = print(&config, false);
         assert_eq!(text.lines().count(), TABLE.len());
         for line in [
             "bind                     = ['127.0.0.1:8000']",
@@ -118,5 +127,15 @@ mod tests {
             assert!(text.lines().any(|other| other == line), "no line {line:?} in\n{text}");
         }
         assert!(text.lines().is_sorted());
+    }
+
+    #[test]
+    fn print_config_shows_people_where_values_come_from() {
+        let mut config = Config { workers: 3, ..Config::default() };
+        config.origins.insert("workers", Origin::CommandLine);
+        let text = print(&config, true);
+        let line = "workers                  = 3  # -w/--workers on the command line";
+        assert!(text.lines().any(|other| other == line), "no line {line:?} in\n{text}");
+        assert_eq!(text.matches('#').count(), 1, "{text}");
     }
 }

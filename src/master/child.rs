@@ -22,9 +22,11 @@ pub const MASTER_SIGNALS: [Signal; 10] = [
     Signal::CHLD,
 ];
 
-/// What arrives in the pipe of a worker. TTIN and TTOU are for the worker to ignore: they would stop
-/// the process. HUP, USR2 and CHLD have their default action, as in gunicorn.
-const WORKER_SIGNALS: [Signal; 8] = [
+/// What arrives in the pipe of a worker. HUP, TTIN and TTOU are for the worker to ignore: a terminal
+/// sends them to all processes, and they would end or stop this one. USR2 and CHLD have their default
+/// action, as in gunicorn.
+const WORKER_SIGNALS: [Signal; 9] = [
+    Signal::HUP,
     Signal::INT,
     Signal::QUIT,
     Signal::TERM,

@@ -17,7 +17,7 @@ use super::state::{Action, Event, Level, Sight, State};
 use super::workers::{Busy, Phase};
 use crate::app::{Host, Seat};
 use crate::config::Config;
-use crate::error::{Error, Exit};
+use crate::error::Error;
 use crate::log;
 use crate::scoreboard::{self, Bell, Scoreboard, SlotView};
 use crate::sys::process::{self, Fork, Pid};
@@ -183,7 +183,6 @@ impl<'a> Master<'a> {
         };
         let slot = self.scoreboard.slot(slot);
         slot.reset(age, generation);
-        let master = process::getpid().get();
         self.host.before_fork();
         let blocked = signal::block_all();
         let event = match process::fork() {
@@ -192,8 +191,6 @@ impl<'a> Master<'a> {
                     slot,
                     bell: &self.bell,
                     lifeline: self.lifeline.0.as_fd(),
-                    age,
-                    master,
                     listeners: self.sockets.listeners(),
                     config: &self.config,
                 };

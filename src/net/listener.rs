@@ -74,11 +74,6 @@ impl Listener {
     }
 
     #[must_use]
-    pub fn family(&self) -> Family {
-        self.family
-    }
-
-    #[must_use]
     pub fn is_unix(&self) -> bool {
         self.family == Family::Unix
     }

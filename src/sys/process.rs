@@ -50,11 +50,6 @@ pub fn getpid() -> Pid {
     Pid(nix::unistd::getpid().as_raw())
 }
 
-/// Id of the parent; 0 when the parent lives outside of this pid namespace.
-pub fn getppid() -> i32 {
-    nix::unistd::getppid().as_raw()
-}
-
 /// Duplicates the process. Only the calling thread exists in the child.
 ///
 /// # Errors

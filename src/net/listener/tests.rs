@@ -47,8 +47,8 @@ fn tcp_sockets_listen_and_know_their_names() {
     assert_eq!(names, ["127.0.0.1", "::1", "0.0.0.0", "127.0.0.1"]);
     assert_eq!(listeners[0].to_string(), format!("http://127.0.0.1:{}", listeners[0].server_port));
     assert_eq!(listeners[1].to_string(), format!("http://[::1]:{}", listeners[1].server_port));
-    assert_eq!(listeners[0].family(), Family::Inet);
-    assert_eq!(listeners[1].family(), Family::Inet6);
+    assert_eq!(listeners[0].family, Family::Inet);
+    assert_eq!(listeners[1].family, Family::Inet6);
     for listener in &listeners {
         assert!(!listener.is_unix());
         assert!(listener.server_port.parse::<u16>().expect("port") > 0);

@@ -256,11 +256,7 @@ fn close(iterable: &Bound<'_, PyAny>, turn: &mut Turn<'_, '_, '_, '_>, complete:
         Err(error) => Err(error),
     };
     if let Err(error) = closed {
-        tracing::error!(
-            "Error handling request {}\n{}",
-            describe(turn.request),
-            support::traceback(py, &error)
-        );
+        tracing::error!("Error handling request\n{}", support::traceback(py, &error));
         if !complete {
             turn.exchange.abandon();
         }
