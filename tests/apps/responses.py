@@ -97,6 +97,23 @@ def many(environ, start_response):
         yield b"%04d" % number * 256
 
 
+def gated(environ, start_response):
+    """The second item is made once the named pipe was opened by somebody else."""
+    start_response("200 OK", [])
+    yield b"first"
+    with open(environ["QUERY_STRING"]) as pipe:
+        pipe.read()
+    yield b" second"
+
+
+def gated_write(environ, start_response):
+    write = start_response("200 OK", [])
+    write(b"first")
+    with open(environ["QUERY_STRING"]) as pipe:
+        pipe.read()
+    return [b" second"]
+
+
 def file(environ, start_response):
     """Query: offset to start at, Content-Length or nothing."""
     offset, _, length = environ["QUERY_STRING"].partition(",")

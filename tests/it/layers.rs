@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 const SRC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
 
 /// Modules of the crate, lowest layer first. A module may import from lower layers and itself.
-const LAYERS: [&[&str]; 7] = [
+const LAYERS: [&[&str]; 8] = [
     &["sys", "error"],
     &["config", "http", "log", "scoreboard"],
-    &["net", "reactor"],
+    &["net"],
+    &["reactor"],
     &["app"],
     &["python"],
     &["worker", "master"],

@@ -38,10 +38,10 @@ fn whole_line(server: &Server) {
 fn referer_and_agent(server: &Server) {
     let request = "GET / HTTP/1.0\r\nReferer: http://r.test/\r\nUser-Agent: a \"b\" c\\\r\n\r\n";
     let line = line_of(server, request, "r.test");
-    assert!(
-        line.ends_with(" \"GET / HTTP/1.0\" 200 1 \"http://r.test/\" \"a \\\"b\\\" c\\\""),
-        "{line}"
-    );
+    // rgunicorn doubles a backslash where it would otherwise seem to escape the closing quote.
+    let last = if server.kind.is_rgunicorn() { "c\\\\" } else { "c\\" };
+    let wanted = format!(" \"GET / HTTP/1.0\" 200 1 \"http://r.test/\" \"a \\\"b\\\" {last}\"");
+    assert!(line.ends_with(&wanted), "{line}");
 }
 
 fn head_errors_have_no_line(server: &Server) {

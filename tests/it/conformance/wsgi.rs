@@ -83,7 +83,7 @@ fn failures(kind: ServerKind) {
         system_exit,
         keyboard_interrupt,
         other_base_exception,
-        os_errors_close_silently,
+        os_errors,
         items_that_are_not_bytes,
         bad_statuses,
         bad_headers,
@@ -149,15 +149,15 @@ fn other_base_exception(server: &Server) {
     assert!(log.contains("[ERROR] Error handling request GET /base_exception\n"), "{log}");
 }
 
-fn os_errors_close_silently(server: &Server) {
-    assert_eq!(server.exchange("GET /broken_pipe HTTP/1.1\r\n\r\n"), b"");
-    let (raw, log) = exchange(server, "/os_error", "FileNotFoundError: [Errno 2] gone");
+fn os_errors(server: &Server) {
     if server.kind.is_rgunicorn() {
-        // An application that cannot open a file has failed like any other: gunicorn mistakes its
-        // OSError for one of the connection and closes it without an answer.
-        assert_eq!(raw, error_page("500 Internal Server Error", ""));
-        assert!(log.contains("[ERROR] Error handling request GET /os_error\n"), "{log}");
+        // An application that cannot open a file or lost its database has failed like any other:
+        // gunicorn mistakes every OSError for one of the client's connection and does not answer.
+        assert_500(server, "/os_error", "FileNotFoundError: [Errno 2] gone");
+        assert_500(server, "/broken_pipe", "BrokenPipeError: [Errno 32] no more");
     } else {
+        assert_eq!(server.exchange("GET /broken_pipe HTTP/1.1\r\n\r\n"), b"");
+        let (raw, log) = exchange(server, "/os_error", "FileNotFoundError: [Errno 2] gone");
         assert_eq!(raw, "");
         assert!(log.contains("[ERROR] Socket error processing request.\n"), "{log}");
     }

@@ -74,6 +74,14 @@ impl Client {
         self.response()
     }
 
+    /// Waits until these bytes have come, without taking them.
+    #[track_caller]
+    pub fn wait_for(&mut self, bytes: &[u8]) {
+        while find(&self.unread, bytes).is_none() {
+            self.fill().unwrap_or_else(|error| panic!("no {bytes:?}: {error}"));
+        }
+    }
+
     /// Reads the response to a request that was not HEAD.
     #[track_caller]
     pub fn response(&mut self) -> Response {

@@ -56,21 +56,21 @@ fn recycling(kind: ServerKind) {
 /// An application whose workers die at once after the first one was fine must not keep the
 /// machine busy with forks, and is served again once it is cured.
 fn crash_loops_back_off(kind: ServerKind) {
-    const FINE: &str = "def app(environ, start_response):\n    start_response('200 OK', [])\n    \
-        return [b'fine']\n";
-    let server =
-        Builder::new(kind).in_own_dir().app("changing:app").file("changing.py", FINE).start();
-    assert_eq!(server.get("/").text(), "fine");
-    let file = server.dir().join("changing.py");
+    const FINE: &str = "def app(environ, start_response):\n    \
+        start_response('200 OK', [])\n    return [b'fine']\n";
     // Codes 3 and 4 stop a server only before any worker was ever ready.
     for status in [9, 3, 4] {
+        let server =
+            Builder::new(kind).in_own_dir().app("changing:app").file("changing.py", FINE).start();
+        assert_eq!(server.get("/").text(), "fine");
+        let file = server.dir().join("changing.py");
         let broken = format!("import os\nos._exit({status})\n");
         fs::write(&file, broken).expect("the file is writable");
         let mark = server.log.mark();
-        process::signal(until(BOUND, "a worker", || server.workers().pop()), Signal::SIGKILL);
+        process::signal(server.wait_workers(1)[0], Signal::SIGKILL);
         server.log.wait_for_since(mark, &format!("exited with code {status}."));
-        server.log.wait_for_since(mark, "the next one is started in 0.8 s.");
-        assert!(boots(&server, mark) <= 6, "{}", server.log.text());
+        server.log.wait_for_since(mark, "the next one is started in 0.4 s.");
+        assert!(boots(&server, mark) <= 4, "{}", server.log.text());
         fs::write(&file, FINE).expect("the file is writable");
         assert_eq!(server.get("/").text(), "fine");
     }

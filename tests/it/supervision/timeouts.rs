@@ -71,7 +71,9 @@ fn grace(kind: ServerKind) {
     assert_eq!(server.stop(Signal::SIGTERM), 0);
     client.assert_closed();
     server.assert_nothing_left();
-    assert!(!server.log.text().contains("out of memory"), "{}", server.log.text());
+    if kind.is_rgunicorn() {
+        assert!(!server.log.text().contains("out of memory"), "{}", server.log.text());
+    }
 }
 
 /// A second signal shortens a graceful stop.
