@@ -27,6 +27,7 @@ pub fn print(config: &Config, origins: bool) -> String {
 }
 
 /// The text of `docs/settings.md`.
+#[must_use]
 pub fn markdown() -> String {
     let mut out = String::from(
         "# Settings\n\n\

@@ -159,7 +159,7 @@ macro_rules! settings {
             /// The application of the command line (`MODULE[:CALLABLE]`), if it names one.
             pub app: Option<String>,
             /// Where the values that are not defaults come from.
-            pub(super) origins: BTreeMap<&'static str, Origin>,
+            pub(crate) origins: BTreeMap<&'static str, Origin>,
             $($( $(#[doc = $doc])+ pub $name: $type, )+)+
         }
 

@@ -20,7 +20,7 @@ const BUILT_WITH: &str = env!("RGUNICORN_PYTHON");
 /// # Errors
 /// The environment is missing, broken, or of another Python version.
 pub fn initialize(venv: Option<&Path>, argv: &[OsString]) -> Result<(), Error> {
-    let program = match environment(venv)? {
+    let program = match environment(venv) {
         Some(environment) => environment.python()?,
         None => base_python(),
     };
@@ -67,21 +67,21 @@ struct Environment {
     chosen_by: &'static str,
 }
 
-fn environment(venv: Option<&Path>) -> Result<Option<Environment>, Error> {
+fn environment(venv: Option<&Path>) -> Option<Environment> {
     if let Some(path) = venv {
-        return Ok(Some(Environment { path: path.to_owned(), chosen_by: "--venv" }));
+        return Some(Environment { path: path.to_owned(), chosen_by: "--venv" });
     }
     if let Some(path) = std::env::var_os("VIRTUAL_ENV").filter(|path| !path.is_empty()) {
-        return Ok(Some(Environment { path: path.into(), chosen_by: "VIRTUAL_ENV" }));
+        return Some(Environment { path: path.into(), chosen_by: "VIRTUAL_ENV" });
     }
     // Installed into an environment's bin directory, the program belongs to it. The path is not
     // resolved further: a link in bin/ is as good as a copy.
-    let Some(own) = own_path() else { return Ok(None) };
+    let own = own_path()?;
     let path = own
         .parent()
         .and_then(Path::parent)
         .filter(|path| path.join("pyvenv.cfg").is_file() && path.join("bin/python").exists());
-    Ok(path.map(|path| Environment { path: path.to_owned(), chosen_by: "the program's directory" }))
+    path.map(|path| Environment { path: path.to_owned(), chosen_by: "the program's directory" })
 }
 
 /// Where the program was started from, links not followed if that can be told.

@@ -59,16 +59,16 @@ fn interrupt(number: i32) {
 /// What Python calls for a signal: by itself, or because a handler of the application chains to us.
 fn handle(args: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
     let py = args.py();
-    let signal = Signal::from_raw(args.get_item(0)?.extract()?);
-    Pipe::of_process().inspect(|pipe| pipe.push(signal));
+    let number = Signal::from_raw(args.get_item(0)?.extract()?);
+    signal::push(number);
     if !IN_APPLICATION.load(Ordering::Relaxed) {
         return Ok(());
     }
-    if signal == Signal::ABRT {
+    if number == Signal::ABRT {
         tracing::error!("Stacks of the worker when it was aborted:\n{}", support::stacks(py));
         return Err(PySystemExit::new_err(1));
     }
-    if signal == Signal::INT || signal == Signal::QUIT {
+    if number == Signal::INT || number == Signal::QUIT {
         return Err(PySystemExit::new_err(0));
     }
     Ok(())

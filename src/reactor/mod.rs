@@ -100,6 +100,12 @@ const SPECIAL: u64 = 1 << 63;
 const LISTENER: u64 = SPECIAL;
 const EXTERNAL: u64 = SPECIAL | 1 << 62;
 
+/// The part of a token that says which listener, descriptor or connection it is.
+fn low_half(token: u64) -> u32 {
+    let [a, b, c, d, ..] = token.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
+}
+
 /// The event loop.
 pub struct Reactor<'a> {
     epoll: Epoll,
@@ -133,7 +139,7 @@ enum Accepting {
 
 impl<'a> Reactor<'a> {
     /// # Errors
-    /// The error of epoll_create1(2) or epoll_ctl(2).
+    /// The error of `epoll_create1(2)` or `epoll_ctl(2)`.
     pub fn new(listeners: &'a [Listener], options: Options) -> io::Result<Self> {
         let epoll = Epoll::new()?;
         for (index, listener) in listeners.iter().enumerate() {
@@ -167,7 +173,7 @@ impl<'a> Reactor<'a> {
     /// Watches a descriptor of the caller's for reading; [`Self::next_external`] tells of it.
     ///
     /// # Errors
-    /// The error of epoll_ctl(2).
+    /// The error of `epoll_ctl(2)`.
     pub fn watch(&self, fd: BorrowedFd<'_>, id: u32) -> io::Result<()> {
         self.epoll.add(fd, EXTERNAL | u64::from(id), Interest::Read)
     }
@@ -197,7 +203,7 @@ impl<'a> Reactor<'a> {
     /// monotonic clock). To be followed by [`Self::dispatch`].
     ///
     /// # Errors
-    /// The error of epoll_wait(2).
+    /// The error of `epoll_wait(2)`.
     pub fn poll(&mut self, until: Option<u64>) -> io::Result<Wait> {
         let mut deadline = self.timers.next();
         if let Accepting::Resting(until) = self.accepting {
@@ -227,16 +233,16 @@ impl<'a> Reactor<'a> {
         for index in 0..self.events.len() {
             let token = self.events.token(index);
             if token & SPECIAL == 0 {
-                let key = (token & u64::from(u32::MAX)) as u32;
+                let key = low_half(token);
                 // The serial tells an event of a closed connection from one of its successor.
                 let current = self.connections.get(key as usize);
                 if current.is_some_and(|connection| token == connection.token(key)) {
                     self.connection_event(key, handler);
                 }
             } else if token & EXTERNAL == EXTERNAL {
-                self.external.push((token & u64::from(u32::MAX)) as u32);
+                self.external.push(low_half(token));
             } else {
-                self.accept((token & u64::from(u32::MAX)) as usize, handler);
+                self.accept(low_half(token) as usize, handler);
             }
         }
         self.expire();

@@ -13,7 +13,7 @@ pub enum Interest {
     Read,
     /// Writable, level-triggered.
     Write,
-    /// Readable, and of the processes that watch it as few as possible are woken (epoll_ctl(2)).
+    /// Readable, and of the processes that watch it as few as possible are woken (`epoll_ctl(2)`).
     SharedRead,
 }
 
@@ -32,7 +32,7 @@ pub struct Epoll(sys::Epoll);
 
 impl Epoll {
     /// # Errors
-    /// The error of epoll_create1(2).
+    /// The error of `epoll_create1(2)`.
     pub fn new() -> io::Result<Self> {
         Ok(Self(sys::Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?))
     }
@@ -40,7 +40,7 @@ impl Epoll {
     /// Starts watching `fd`; its events carry `token`.
     ///
     /// # Errors
-    /// The error of epoll_ctl(2).
+    /// The error of `epoll_ctl(2)`.
     pub fn add(&self, fd: impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
         Ok(self.0.add(fd, EpollEvent::new(interest.flags(), token))?)
     }
@@ -48,7 +48,7 @@ impl Epoll {
     /// Changes what an already watched `fd` is watched for.
     ///
     /// # Errors
-    /// The error of epoll_ctl(2).
+    /// The error of `epoll_ctl(2)`.
     pub fn modify(&self, fd: impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
         Ok(self.0.modify(fd, &mut EpollEvent::new(interest.flags(), token))?)
     }
@@ -56,7 +56,7 @@ impl Epoll {
     /// Stops watching `fd`.
     ///
     /// # Errors
-    /// The error of epoll_ctl(2).
+    /// The error of `epoll_ctl(2)`.
     pub fn remove(&self, fd: impl AsFd) -> io::Result<()> {
         Ok(self.0.delete(fd)?)
     }
@@ -64,7 +64,7 @@ impl Epoll {
     /// Waits for events, at most `timeout` (`None`: for ever); an interrupted wait is no event.
     ///
     /// # Errors
-    /// The error of epoll_wait(2) other than `EINTR`.
+    /// The error of `epoll_wait(2)` other than `EINTR`.
     pub fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<Wait> {
         let timeout = match timeout {
             None => EpollTimeout::NONE,

@@ -172,7 +172,7 @@ impl Pipe {
     }
 
     /// The next signal that has arrived, in order; `None` when there is none (it never waits).
-    pub fn read(&self) -> Option<Signal> {
+    pub fn read(self) -> Option<Signal> {
         let mut byte = [0_u8];
         loop {
             match nix::unistd::read(self.fd(), &mut byte) {
@@ -183,11 +183,6 @@ impl Pipe {
         }
     }
 
-    /// Puts a signal into the pipe as if it had just arrived.
-    pub fn push(&self, signal: Signal) {
-        write_byte(signal.0);
-    }
-
     fn open() -> io::Result<Self> {
         let (read, write): (OwnedFd, OwnedFd) =
             nix::unistd::pipe2(OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)?;
@@ -196,6 +191,11 @@ impl Pipe {
         WRITE_END.store(write.into_raw_fd(), Ordering::Release);
         Ok(pipe)
     }
+}
+
+/// Puts a signal into the pipe, if there is one, as if it had just arrived.
+pub fn push(signal: Signal) {
+    write_byte(signal.0);
 }
 
 /// Gives a signal its default action.

@@ -201,7 +201,7 @@ impl Environ {
         }
         let known = match &self.addresses[index] {
             Some(known) if known.connection == connection => known,
-            _ => self.addresses[index].insert(Address::new(py, connection, address)?),
+            _ => self.addresses[index].insert(Address::new(py, connection, address)),
         };
         environ.set_item(&self.fixed.remote_addr, &known.host)?;
         environ.set_item(&self.fixed.remote_port, &known.port)
@@ -238,12 +238,12 @@ impl Environ {
 }
 
 impl Address {
-    fn new(py: Python<'_>, connection: ConnectionId, address: SocketAddr) -> PyResult<Self> {
-        Ok(Self {
+    fn new(py: Python<'_>, connection: ConnectionId, address: SocketAddr) -> Self {
+        Self {
             connection,
             host: PyString::new(py, &address.ip().to_string()).unbind(),
             port: PyString::new(py, itoa::Buffer::new().format(address.port())).unbind(),
-        })
+        }
     }
 }
 

@@ -97,9 +97,8 @@ impl Response {
         match (self.phase, replace) {
             _ if self.serial != serial => Err(Refusal::Over),
             (Phase::Over, _) => Err(Refusal::Over),
-            (Phase::Started, false) => Err(Refusal::AlreadyStarted),
             (Phase::Body | Phase::Complete, true) => Err(Refusal::HeadSent),
-            (Phase::Body | Phase::Complete, false) => Err(Refusal::AlreadyStarted),
+            (Phase::Started | Phase::Body | Phase::Complete, false) => Err(Refusal::AlreadyStarted),
             (Phase::Waiting, _) | (Phase::Started, true) => {
                 self.phase = Phase::Waiting;
                 self.status.clear();
