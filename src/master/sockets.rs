@@ -113,7 +113,9 @@ impl Sockets {
         // What neither is wanted now nor was before the trial began came with an earlier trial.
         let (unused, dropped): (Vec<_>, Vec<_>) =
             pool.into_iter().partition(|(address, _)| original.contains(address));
-        dropped.iter().for_each(|(_, listener)| listener.unlink());
+        for (_, listener) in dropped {
+            listener.unlink();
+        }
         self.before = Some(Before { addresses: original, unused });
     }
 }

@@ -160,14 +160,14 @@ impl Pipe {
     }
 
     /// Readable when signals wait.
-    pub fn fd(&self) -> BorrowedFd<'_> {
+    pub fn fd(self) -> BorrowedFd<'static> {
         // SAFETY: the pipe is closed only in a forked child that replaces it, where this handle is
         // not used again.
         unsafe { BorrowedFd::borrow_raw(self.read) }
     }
 
     /// The next signal that has arrived, in order; `None` when there is none (it never waits).
-    pub fn read(&self) -> Option<Signal> {
+    pub fn read(self) -> Option<Signal> {
         let mut byte = [0_u8];
         loop {
             match nix::unistd::read(self.fd(), &mut byte) {
