@@ -1,7 +1,7 @@
 //! Performs what the state machine decides, and tells it what happens.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -34,6 +34,7 @@ const FAILED: i32 = 255;
 /// Logging must be installed and the configuration checked.
 pub fn run(config: Config, host: &mut dyn Host) -> i32 {
     env::set("SERVER_SOFTWARE", &format!("rgunicorn/{VERSION}"));
+    log_configuration(&config);
     tracing::info!("Starting rgunicorn {VERSION}");
     let pidfile = match config.pidfile.as_deref().map(PidFile::create).transpose() {
         Ok(pidfile) => pidfile,
@@ -58,10 +59,16 @@ pub fn run(config: Config, host: &mut dyn Host) -> i32 {
 
 /// Says why the server does not start.
 fn refuse(error: &Error) -> i32 {
-    use std::io::Write;
     // If stderr is gone the exit status has to do.
-    let _ = write!(io::stderr(), "\nError: {error}\n\n");
-    error.exit() as i32
+    let _ = io::stderr().write_all(error.report().as_bytes());
+    error.status()
+}
+
+fn log_configuration(config: &Config) {
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        let rows = config.rows().into_iter().map(|(name, value)| format!("\n  {name}: {value}"));
+        tracing::debug!("Current configuration:{}", rows.collect::<String>());
+    }
 }
 
 pub(super) struct Master<'a> {

@@ -113,7 +113,7 @@ impl Sockets {
         // What neither is wanted now nor was before the trial began came with an earlier trial.
         let (unused, dropped): (Vec<_>, Vec<_>) =
             pool.into_iter().partition(|(address, _)| original.contains(address));
-        for (_, listener) in &dropped {
+        for (_, listener) in dropped {
             listener.unlink();
         }
         self.before = Some(Before { addresses: original, unused });

@@ -5,6 +5,8 @@
 //! generation of a reload is *unproven* until one of its workers is ready; until then the old one
 //! serves untouched, and it stays for good if no worker of the new one ever gets ready.
 
+mod events;
+mod pool;
 mod stopping;
 mod timeouts;
 
@@ -17,103 +19,15 @@ use std::time::Duration;
 
 use super::backoff::Backoff;
 use super::obituary;
-use super::workers::{Busy, Phase, Worker, Workers};
+use super::workers::{Phase, Worker, Workers};
 use crate::error::Exit;
 use crate::sys::process::{Ended, Pid};
 use crate::sys::signal::Signal;
+pub use events::{Action, Event, Level, Policy, Sight};
 use stopping::Stopping;
 
 /// A worker that ends sooner than this after its fork has crashed; one that lives longer is healthy.
 const HEALTHY_AFTER: Duration = Duration::from_secs(1);
-
-/// What the configuration says about supervision.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Policy {
-    /// Size of the pool.
-    pub workers: usize,
-    /// How long one request may take; `None` for as long as it likes.
-    pub timeout: Option<Duration>,
-    /// How long workers may take to finish when the server stops.
-    pub graceful_timeout: Duration,
-}
-
-/// What one slot of the scoreboard shows.
-#[derive(Clone, Debug)]
-pub struct Sight {
-    /// Which worker (see [`Worker::age`]).
-    pub age: u64,
-    pub phase: Phase,
-    pub busy: Option<Busy>,
-}
-
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// The listeners are open: workers may be forked.
-    Started,
-    Signal(Signal),
-    /// [`Action::Spawn`] was done.
-    Forked {
-        age: u64,
-        pid: Pid,
-    },
-    /// [`Action::Spawn`] could not be done; a sentence why.
-    ForkFailed {
-        age: u64,
-        why: String,
-    },
-    /// A child was reaped.
-    Ended {
-        pid: Pid,
-        how: Ended,
-    },
-    /// A fresh look at the scoreboard: due whenever the master wakes up.
-    Seen(Vec<Sight>),
-    /// [`Action::ReadConfig`] was done; the new configuration is in force for what is forked next.
-    ConfigRead(Policy),
-    /// [`Action::ReadConfig`] failed and everything is as it was; a sentence why.
-    ConfigRefused(String),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    Debug,
-    Info,
-    Warning,
-    Error,
-    Critical,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    Log(Level, String),
-    /// Fork a worker; answered by [`Event::Forked`] or [`Event::ForkFailed`].
-    Spawn {
-        age: u64,
-        generation: u64,
-    },
-    Kill {
-        pid: Pid,
-        signal: Signal,
-    },
-    /// Collect the children that have ended, each as an [`Event::Ended`].
-    Reap,
-    /// The worker is gone: its slot is free.
-    Release {
-        age: u64,
-    },
-    ReopenLogs,
-    /// Answered by [`Event::ConfigRead`] or [`Event::ConfigRefused`].
-    ReadConfig,
-    /// The generation of the last [`Event::ConfigRead`] works: the configuration before it may be
-    /// forgotten.
-    Commit,
-    /// It does not: the configuration before it is in force again.
-    Rollback,
-    /// The server stops: nobody new gets in.
-    CloseListeners,
-    /// Leave with this status. The last action ever.
-    Exit(i32),
-}
 
 /// What to return to when no worker of the new generation gets ready.
 #[derive(Clone, Debug)]
@@ -204,10 +118,11 @@ impl State {
             return stopping.limit();
         }
         let fork = (self.missing() > 0).then(|| self.backoff.until()).flatten();
-        let health = self.workers.iter().filter_map(|worker| {
-            (worker.phase == Phase::Ready && self.backoff.is_tested_by(worker.started))
-                .then(|| worker.started + HEALTHY_AFTER)
-        });
+        let health = self
+            .workers
+            .iter()
+            .filter(|worker| self.tests_backoff(worker))
+            .map(|worker| worker.started + HEALTHY_AFTER);
         let workers = self.workers.iter().filter_map(|worker| self.due(worker));
         fork.into_iter().chain(health).chain(workers).min()
     }
@@ -257,25 +172,11 @@ impl State {
         }
     }
 
-    /// TTOU: one less, and the oldest goes.
-    fn shrink(&mut self, now: Duration) {
-        if self.size <= 1 {
-            return;
-        }
-        self.size -= 1;
-        if let Some(fallback) = &mut self.fallback {
-            fallback.size = fallback.size.saturating_sub(1).max(1);
-        }
-        if self.workers.count(Worker::stays) > self.size {
-            self.dismiss_oldest(1, |_| true, now);
-        }
-    }
-
     fn forked(&mut self, age: u64, pid: Pid) {
         let Some(worker) = self.workers.by_age(age) else { return };
         worker.pid = Some(pid);
         // The server began to stop between the decision to fork and the fork.
-        let signal = self.stopping.as_ref().map(|stopping| stopping.signal());
+        let signal = self.stopping.as_ref().map(Stopping::signal);
         let signal = signal.or(worker.dismissed.then_some(Signal::TERM));
         self.actions.extend(signal.map(|signal| Action::Kill { pid, signal }));
     }
@@ -357,118 +258,6 @@ impl State {
         }
         if self.stopping.is_none() {
             self.abort_overdue(now);
-        }
-    }
-
-    fn config_read(&mut self, policy: Policy, now: Duration) {
-        if self.stopping.is_some() {
-            return;
-        }
-        // An unproven generation is not one to return to: the one before it is.
-        let fallback =
-            Fallback { generation: self.generation, policy: self.policy.clone(), size: self.size };
-        self.fallback.get_or_insert(fallback);
-        self.last_generation += 1;
-        self.generation = self.last_generation;
-        self.failed_boots = 0;
-        self.size = policy.workers;
-        self.policy = policy;
-        // What kept the last generation from booting may be cured.
-        self.backoff.reset();
-        // Nobody waits for those who still load what is outdated by now.
-        self.dismiss_oldest(usize::MAX, |worker| !worker.was_ready(), now);
-    }
-
-    /// Brings the pool to its size and generation.
-    fn manage(&mut self, now: Duration) {
-        self.escalate(now);
-        self.kill_overdue(now);
-        if self.workers.iter().any(|worker| {
-            worker.phase == Phase::Ready
-                && self.backoff.is_tested_by(worker.started)
-                && now >= worker.started + HEALTHY_AFTER
-        }) {
-            self.backoff.reset();
-        }
-        self.settle_generation();
-        self.dismiss_excess(now);
-        if self.backoff.until().is_none_or(|until| now >= until) {
-            for _ in 0..self.missing() {
-                self.last_age += 1;
-                self.workers.push(Worker::new(self.last_age, self.generation, now));
-                self.actions
-                    .push(Action::Spawn { age: self.last_age, generation: self.generation });
-            }
-        }
-        let count = self.workers.len();
-        if self.logged_count.replace(count) != Some(count) {
-            self.log(Level::Debug, format!("{count} workers"));
-        }
-    }
-
-    /// Ends the trial of an unproven generation: all its workers are dead, or it is to have none.
-    fn settle_generation(&mut self) {
-        let Some(fallback) = &self.fallback else { return };
-        if self.size == 0 {
-            self.fallback = None;
-            self.actions.push(Action::Commit);
-            return;
-        }
-        if self.failed_boots == 0 || self.count_current(Worker::stays) > 0 || self.missing() > 0 {
-            return;
-        }
-        let Fallback { generation, policy, size } = fallback.clone();
-        self.fallback = None;
-        self.failed_boots = 0;
-        (self.generation, self.policy, self.size) = (generation, policy, size);
-        let old = self.workers.count(Worker::stays);
-        self.log(
-            Level::Error,
-            format!(
-                "The reload failed: none of the new workers could boot. The {old} old ones keep \
-                 serving with the previous configuration; send HUP again when the cause is cured."
-            ),
-        );
-        self.actions.push(Action::Rollback);
-    }
-
-    /// How many workers of the current generation are to be forked.
-    fn missing(&self) -> usize {
-        // An unproven generation gets one chance per worker.
-        let lost = if self.fallback.is_some() { self.failed_boots } else { 0 };
-        self.size.saturating_sub(lost).saturating_sub(self.count_current(Worker::stays))
-    }
-
-    fn count_current(&self, which: impl Fn(&Worker) -> bool) -> usize {
-        self.workers.count(|worker| worker.generation == self.generation && which(worker))
-    }
-
-    /// Sends away whom the pool has too many of: one old worker for each new one that is ready, and
-    /// new ones beyond its size.
-    fn dismiss_excess(&mut self, now: Duration) {
-        let current = self.generation;
-        let excess = self.count_current(Worker::stays).saturating_sub(self.size);
-        self.dismiss_oldest(excess, |worker| worker.generation == current, now);
-        if self.fallback.is_some() {
-            return;
-        }
-        let ready = self.count_current(|worker| worker.stays() && worker.was_ready());
-        let old = self.workers.count(|worker| worker.generation != current && worker.stays());
-        let excess = old.saturating_sub(self.size.saturating_sub(ready));
-        self.dismiss_oldest(excess, |worker| worker.generation != current, now);
-    }
-
-    /// Tells the `count` oldest of those that stay and satisfy `which` to finish and go, once each.
-    fn dismiss_oldest(&mut self, count: usize, which: impl Fn(&Worker) -> bool, now: Duration) {
-        let grace = self.policy.graceful_timeout;
-        let chosen = self.workers.iter_mut().filter(|worker| worker.stays() && which(worker));
-        for worker in chosen.take(count) {
-            worker.dismissed = true;
-            if !worker.was_ready() {
-                worker.kill_at = Some(now + grace);
-            }
-            let kill = worker.pid.map(|pid| Action::Kill { pid, signal: Signal::TERM });
-            self.actions.extend(kill);
         }
     }
 }

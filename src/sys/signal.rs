@@ -165,7 +165,7 @@ impl Pipe {
     }
 
     /// Readable when signals wait.
-    pub fn fd(&self) -> BorrowedFd<'_> {
+    pub fn fd(self) -> BorrowedFd<'static> {
         // SAFETY: the pipe is closed only in a forked child that replaces it, where this handle is
         // not used again.
         unsafe { BorrowedFd::borrow_raw(self.read) }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -52,7 +52,7 @@ struct Workers {
 }
 
 impl Workers {
-    fn say(&self, what: &str) {
+    fn say(what: &str) {
         // One write of less than PIPE_BUF bytes: lines never mix.
         let line = format!("\nnews {} {what}\n", process::getpid());
         // If nobody listens, the test has failed and the process is about to be ended.
@@ -60,7 +60,7 @@ impl Workers {
     }
 
     /// Tells the signals that arrive until one ends the worker.
-    fn obey(&self, lifeline: BorrowedFd<'_>) -> i32 {
+    fn obey(lifeline: BorrowedFd<'_>) -> i32 {
         let pipe = Pipe::of_process().unwrap();
         loop {
             let mut fds = [
@@ -69,7 +69,7 @@ impl Workers {
             ];
             let _ = poll(&mut fds, PollTimeout::NONE);
             while let Some(signal) = pipe.read() {
-                self.say(&signal.short_name());
+                Self::say(&signal.short_name());
                 match signal {
                     Signal::TERM | Signal::QUIT => return 0,
                     Signal::ABRT => return 1,
@@ -77,7 +77,7 @@ impl Workers {
                 }
             }
             if fds[1].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP)) {
-                self.say("orphan");
+                Self::say("orphan");
                 return 0;
             }
         }
@@ -102,19 +102,19 @@ impl Host for Workers {
         match self.kind {
             Kind::Boot(status) => return status,
             Kind::Panic if seat.age == 1 => {
-                self.say("panics");
+                Self::say("panics");
                 std::panic::resume_unwind(Box::new("on purpose"));
             }
             _ => {}
         }
         seat.slot.set_state(scoreboard::State::Ready);
         seat.bell.ring();
-        self.say("ready");
+        Self::say("ready");
         if self.kind == Kind::Stuck && seat.age == 1 {
             seat.slot.begin_request(time::monotonic_ns(), b"GET", b"/slow");
             seat.bell.ring_if_armed();
         }
-        self.obey(seat.lifeline)
+        Self::obey(seat.lifeline)
     }
 }
 
@@ -127,17 +127,21 @@ fn server_process() {
     let (kind, next) = (Kind::parse(part()), Kind::parse(part()));
     let workers = part().parse().unwrap();
     let directory = part();
-    let config = Config {
-        bind: vec![format!("unix:{directory}/socket")],
-        backlog: 64,
-        workers,
-        timeout: 1,
-        graceful_timeout: 5,
-        pidfile: Some(format!("{directory}/pid")),
-        ..Config::default()
-    };
+    let mut config = Config::default();
+    configure(&mut config, directory);
+    config.workers = workers;
+    log::install(&config).unwrap();
     let mut host = Workers { kind, next, config: config.clone() };
     process::exit_now(run(config, &mut host));
+}
+
+fn configure(config: &mut Config, directory: &str) {
+    config.bind = vec![format!("unix:{directory}/socket")];
+    config.timeout = 1;
+    config.graceful_timeout = 5;
+    config.pidfile = Some(format!("{directory}/pid"));
+    config.errorlog = Some(format!("{directory}/log"));
+    config.loglevel = "debug".to_owned();
 }
 
 /// A running server and the news of its workers.
@@ -217,6 +221,15 @@ impl Server {
         status.code().unwrap_or_else(|| -status.signal().unwrap())
     }
 
+    /// What the master has logged so far above DEBUG, like `INFO Using worker: sync`.
+    fn log(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.directory.path().join("log")).unwrap();
+        let mark = format!("] [{}] [", self.pid());
+        let records = text.lines().filter_map(|line| line.split_once(&mark));
+        let records = records.map(|(_, rest)| rest.replacen("] ", " ", 1));
+        records.filter(|record| !record.starts_with("DEBUG")).collect()
+    }
+
     fn has(&self, name: &str) -> bool {
         self.directory.path().join(name).exists()
     }
@@ -260,6 +273,23 @@ fn serves_replaces_reloads_and_stops_without_a_trace() {
     server.signal(Signal::TERM);
     server.expect("term", 3);
     assert_eq!(server.end(), 0);
+    let expected = [
+        format!("INFO Starting rgunicorn {VERSION}"),
+        format!(
+            "INFO Listening at: unix:{} ({})",
+            server.directory.path().join("socket").display(),
+            server.pid()
+        ),
+        "INFO Using worker: sync".to_owned(),
+        format!("ERROR Worker (pid:{}) was sent SIGKILL! Perhaps out of memory?", first[0]),
+        "INFO Handling signal: usr1".to_owned(),
+        "INFO Handling signal: hup".to_owned(),
+        "INFO Hang up: Master".to_owned(),
+        "INFO Handling signal: ttin".to_owned(),
+        "INFO Handling signal: term".to_owned(),
+        "INFO Shutting down: Master".to_owned(),
+    ];
+    assert_eq!(server.log(), expected);
     assert!(!server.has("pid") && !server.has("socket"));
 }
 
@@ -267,6 +297,7 @@ fn serves_replaces_reloads_and_stops_without_a_trace() {
 fn a_boot_failure_ends_the_server_with_its_status() {
     let mut server = Server::start("3", "good", 2);
     assert_eq!(server.end(), 3);
+    assert_eq!(server.log().last().unwrap(), "ERROR Reason: Worker failed to boot.");
     assert!(!server.has("pid") && !server.has("socket"));
 }
 
@@ -304,6 +335,10 @@ fn a_request_past_the_timeout_is_aborted_without_any_tick() {
     server.signal(Signal::TERM);
     server.expect("term", 1);
     assert_eq!(server.end(), 0);
+    let log = server.log();
+    assert!(log.contains(&format!("CRITICAL WORKER TIMEOUT (pid:{})", stuck[0])), "{log:?}");
+    let line = format!("ERROR Worker (pid:{}) has been handling GET /slow for 1.", stuck[0]);
+    assert!(log.iter().any(|record| record.starts_with(&line)), "{log:?}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::master::workers::Busy;
 
 /// What can happen next. Numbers pick one of the living processes.
 #[derive(Clone, Debug)]
@@ -216,8 +217,8 @@ impl World {
         self.processes.iter_mut().nth(which % count)
     }
 
-    fn step(&mut self, step: Step) {
-        match step {
+    fn step(&mut self, step: &Step) {
+        match *step {
             Step::Signal(signal) => self.send(Event::Signal(signal)),
             Step::Boots(which) => {
                 if let Some((_, process)) = self.pick(which) {
@@ -317,7 +318,7 @@ proptest! {
             if world.left.is_some() {
                 break;
             }
-            world.step(step);
+            world.step(&step);
         }
         world.calm_down();
     }

@@ -1,7 +1,7 @@
 //! One scenario per promise of the supervisor.
 
 use super::*;
-use crate::master::workers::Stuck;
+use crate::master::workers::{Busy, Stuck};
 
 const SECOND: Duration = Duration::from_secs(1);
 

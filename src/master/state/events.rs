@@ -1,0 +1,96 @@
+//! What goes into the state machine and what comes out.
+
+use std::time::Duration;
+
+use crate::master::workers::{Busy, Phase};
+use crate::sys::process::{Ended, Pid};
+use crate::sys::signal::Signal;
+
+/// What the configuration says about supervision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Size of the pool.
+    pub workers: usize,
+    /// How long one request may take; `None` for as long as it likes.
+    pub timeout: Option<Duration>,
+    /// How long workers may take to finish when the server stops.
+    pub graceful_timeout: Duration,
+}
+
+/// What one slot of the scoreboard shows.
+#[derive(Clone, Debug)]
+pub struct Sight {
+    /// Which worker (see [`Worker::age`]).
+    pub age: u64,
+    pub phase: Phase,
+    pub busy: Option<Busy>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The listeners are open: workers may be forked.
+    Started,
+    Signal(Signal),
+    /// [`Action::Spawn`] was done.
+    Forked {
+        age: u64,
+        pid: Pid,
+    },
+    /// [`Action::Spawn`] could not be done; a sentence why.
+    ForkFailed {
+        age: u64,
+        why: String,
+    },
+    /// A child was reaped.
+    Ended {
+        pid: Pid,
+        how: Ended,
+    },
+    /// A fresh look at the scoreboard: due whenever the master wakes up.
+    Seen(Vec<Sight>),
+    /// [`Action::ReadConfig`] was done; the new configuration is in force for what is forked next.
+    ConfigRead(Policy),
+    /// [`Action::ReadConfig`] failed and everything is as it was; a sentence why.
+    ConfigRefused(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    Debug,
+    Info,
+    Warning,
+    Error,
+    Critical,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    Log(Level, String),
+    /// Fork a worker; answered by [`Event::Forked`] or [`Event::ForkFailed`].
+    Spawn {
+        age: u64,
+        generation: u64,
+    },
+    Kill {
+        pid: Pid,
+        signal: Signal,
+    },
+    /// Collect the children that have ended, each as an [`Event::Ended`].
+    Reap,
+    /// The worker is gone: its slot is free.
+    Release {
+        age: u64,
+    },
+    ReopenLogs,
+    /// Answered by [`Event::ConfigRead`] or [`Event::ConfigRefused`].
+    ReadConfig,
+    /// The generation of the last [`Event::ConfigRead`] works: the configuration before it may be
+    /// forgotten.
+    Commit,
+    /// It does not: the configuration before it is in force again.
+    Rollback,
+    /// The server stops: nobody new gets in.
+    CloseListeners,
+    /// Leave with this status. The last action ever.
+    Exit(i32),
+}
