@@ -20,8 +20,7 @@ pub enum Exit {
 /// A failure the user has to act on: a sentence, and the exit status the program ends with.
 #[derive(Debug)]
 pub struct Error {
-    exit: Exit,
-    /// The exit status where it is none of [`Exit`]'s: a conf file may call `sys.exit` with any.
+    /// One of [`Exit`]'s, unless a conf file called `sys.exit` with another.
     status: i32,
     /// The message is all that stderr shall get, without the `Error: ` in front.
     complete: bool,
@@ -30,7 +29,7 @@ pub struct Error {
 
 impl Error {
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, status: exit as i32, complete: false, message: message.into() }
+        Self { status: exit as i32, complete: false, message: message.into() }
     }
 
     /// A start-up or configuration error (exit status 1).
@@ -47,10 +46,6 @@ impl Error {
     /// goes with it, which may be any (0 too: a conf file that calls `sys.exit(0)`).
     pub fn complete(status: i32, message: impl Into<String>) -> Self {
         Self { status, complete: true, ..Self::new(Exit::Config, message) }
-    }
-
-    pub fn exit(&self) -> Exit {
-        self.exit
     }
 
     /// The exit status the program ends with.

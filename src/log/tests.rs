@@ -192,7 +192,7 @@ fn a_changed_configuration_is_taken_over_or_nothing_of_it() {
         Config { accesslog: Some(missing), errorlog: Some(place.path("2.log")), ..place.config() },
         Config { access_log_format: "%s".to_owned(), ..place.config() },
     ] {
-        assert_eq!(logs.configure(&bad).expect_err("bad").exit(), Exit::Config);
+        assert_eq!(logs.configure(&bad).expect_err("bad").status(), Exit::Config as i32);
         logs.error.record(Severity::Info, "as before");
         assert!(place.read("error.log").ends_with("as before\n"));
     }
@@ -225,7 +225,7 @@ fn an_unwritable_file_is_named_with_the_reason() {
         let error = Logs::open(&config).err().expect("unwritable");
         let start = format!("Error: '{path}' isn't writable [{reason}");
         assert!(error.to_string().starts_with(&start), "{error}");
-        assert_eq!(error.exit(), Exit::Config);
+        assert_eq!(error.status(), Exit::Config as i32);
     }
     assert!(!Path::new(&place.path("access.log")).exists(), "the error log comes first");
 }

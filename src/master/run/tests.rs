@@ -89,7 +89,7 @@ impl Host for Workers {
     fn after_fork_parent(&mut self) {}
     fn after_fork_child(&mut self) {}
 
-    fn unlocked(&mut self, wait: &mut dyn FnMut()) {
+    fn unlocked(&mut self, wait: &mut (dyn FnMut() + Send)) {
         wait();
     }
 
@@ -101,7 +101,7 @@ impl Host for Workers {
     fn work(&mut self, seat: Seat<'_>) -> i32 {
         match self.kind {
             Kind::Boot(status) => return status,
-            Kind::Panic if seat.age == 1 => {
+            Kind::Panic if seat.slot.view().age == 1 => {
                 Self::say("panics");
                 std::panic::resume_unwind(Box::new("on purpose"));
             }
@@ -110,7 +110,7 @@ impl Host for Workers {
         seat.slot.set_state(scoreboard::State::Ready);
         seat.bell.ring();
         Self::say("ready");
-        if self.kind == Kind::Stuck && seat.age == 1 {
+        if self.kind == Kind::Stuck && seat.slot.view().age == 1 {
             seat.slot.begin_request(time::monotonic_ns(), b"GET", b"/slow");
             seat.bell.ring_if_armed();
         }

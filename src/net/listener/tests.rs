@@ -28,7 +28,7 @@ fn open(texts: &[&str]) -> (Result<Vec<Listener>, Error>, u32) {
 fn refused(text: &str) -> (String, u32) {
     let (result, pauses) = open(&[text]);
     let error = result.expect_err(text);
-    assert_eq!(error.exit(), Exit::Config);
+    assert_eq!(error.status(), Exit::Config as i32);
     (error.to_string(), pauses)
 }
 
