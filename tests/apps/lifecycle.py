@@ -67,6 +67,10 @@ def raises(environ, start_response):
     raise ValueError("from the application: é")
 
 
+def stop_iteration(environ, start_response):
+    raise StopIteration
+
+
 def system_exit(environ, start_response):
     raise SystemExit(7)
 

@@ -75,6 +75,11 @@ def too_long(environ, start_response):
     return [b"abc", b"def", b"ghi"]
 
 
+def too_short(environ, start_response):
+    start_response("200 OK", [("Content-Length", "10")])
+    return [b"abc"]
+
+
 def written(environ, start_response):
     write = start_response("200 OK", [("Content-Length", "9")])
     write(b"one")
@@ -112,6 +117,11 @@ def gated_write(environ, start_response):
     with open(environ["QUERY_STRING"]) as pipe:
         pipe.read()
     return [b" second"]
+
+
+def large(environ, start_response):
+    start_response("200 OK", [("Content-Length", str(2 * 1048576))])
+    return [b"l" * 2 * 1048576]
 
 
 def file(environ, start_response):

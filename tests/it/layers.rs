@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 const SRC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
 
 /// Modules of the crate, lowest layer first. A module may import from lower layers and itself.
-const LAYERS: [&[&str]; 8] = [
+const LAYERS: [&[&str]; 9] = [
     &["sys", "error"],
-    &["config", "http", "log", "scoreboard"],
+    &["config"],
+    &["http", "log", "scoreboard"],
     &["net"],
     &["reactor"],
     &["app"],

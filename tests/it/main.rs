@@ -10,4 +10,5 @@ mod flask;
 mod harness;
 mod layers;
 mod site;
+mod slow_clients;
 mod supervision;

@@ -113,6 +113,7 @@ fn accepted(kind: ServerKind) {
         codings_before_chunked,
         split_into_single_bytes,
         cut_inside_a_chunk,
+        cut_inside_a_length,
         cut_head,
         nothing_sent,
     );
@@ -192,6 +193,18 @@ fn cut_inside_a_chunk(server: &Server) {
     client.send(format!("{CHUNKED_HEAD}5\r\nab"));
     client.end_sending();
     client.assert_closed();
+}
+
+fn cut_inside_a_length(server: &Server) {
+    let mut client = server.connect();
+    client.send("POST / HTTP/1.1\r\nConnection: close\r\nContent-Length: 5\r\n\r\nab");
+    client.end_sending();
+    if server.kind.is_rgunicorn() {
+        // An incomplete message (RFC 9112 section 8) does not reach the application.
+        client.assert_closed();
+    } else {
+        assert_seen(&client.response(), "body", "b'ab'");
+    }
 }
 
 fn cut_head(server: &Server) {
