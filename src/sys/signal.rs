@@ -1,6 +1,6 @@
 //! Signals: one process-wide self-pipe through which they become readable events.
 //!
-//! The `signal-hook` registry is not used for this: it installs its handlers with `SA_RESTART`, while a
+//! signal-hook knows the names; its registry is not used: it installs its handlers with `SA_RESTART`, while a
 //! worker needs a blocking call of the application to come back with EINTR so that Python can act on
 //! the signal; and its pipe could not be replaced in a forked child, where sharing the master's pipe
 //! would let master and worker steal each other's signals.
@@ -51,7 +51,7 @@ impl Signal {
     /// The name in capitals with `SIG`, as the log lines about ended workers have it; `None` for
     /// real-time and unknown numbers.
     pub fn name(self) -> Option<&'static str> {
-        nix::sys::signal::Signal::try_from(self.0).ok().map(nix::sys::signal::Signal::as_str)
+        signal_hook::low_level::signal_name(self.0)
     }
 
     /// The name as in `Handling signal: hup`: lower-case, without `sig`. Python knows SIGCHLD as
