@@ -3,6 +3,7 @@
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use crate::sys::process;
 use crate::sys::socket::{self, Io};
 
 /// An established, non-blocking connection.
@@ -39,6 +40,15 @@ impl Stream {
     /// Waits for room in the send buffer, at most `timeout_ms`; `false` when none came.
     pub fn wait_writable(&self, timeout_ms: u16) -> bool {
         socket::wait_writable(&self.0, timeout_ms)
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // A process that the application forked may still hold the connection.
+        if process::shares_descriptors() {
+            socket::shutdown_both(&self.0);
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use pyo3::types::{PyCFunction, PyDict, PyTuple};
 
 use super::{ffi, support};
 use crate::log;
+use crate::sys::process;
 use crate::sys::signal::{self, Pipe, Signal};
 
 /// The application is running on the main thread.
@@ -37,6 +38,26 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
     // Over those, ours: it also writes to the pipe.
     Pipe::install(&HANDLED)?;
     signal::on_signal(Some(interrupt));
+    let hooks = PyDict::new(py);
+    hooks.set_item("before", PyCFunction::new_closure(py, None, None, about_to_fork)?)?;
+    hooks.set_item("after_in_child", PyCFunction::new_closure(py, None, None, forked)?)?;
+    py.import("os")?.call_method("register_at_fork", (), Some(&hooks))?;
+    Ok(())
+}
+
+/// The application forks a process of its own, which will hold our connections open as well.
+fn about_to_fork(_: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>) {
+    process::note_fork();
+}
+
+/// In that process signals do what they do in any Python program: they are not the worker's.
+fn forked(args: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
+    signal::on_signal(None);
+    let module = args.py().import("signal")?;
+    for signal in HANDLED {
+        let name = if signal == Signal::INT { "default_int_handler" } else { "SIG_DFL" };
+        module.call_method1("signal", (signal.raw(), module.getattr(name)?))?;
+    }
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 use nix::unistd::ForkResult;
@@ -48,6 +49,20 @@ pub enum Ended {
 /// Id of the calling process.
 pub fn getpid() -> Pid {
     Pid(nix::unistd::getpid().as_raw())
+}
+
+static SHARES_DESCRIPTORS: AtomicBool = AtomicBool::new(false);
+
+/// Remembers that this process has been duplicated, or is about to be, by somebody else than
+/// [`fork`]'s callers.
+pub fn note_fork() {
+    SHARES_DESCRIPTORS.store(true, Ordering::Relaxed);
+}
+
+/// Whether another process may hold descriptors of this one open: then closing a socket here does
+/// not end its connection.
+pub fn shares_descriptors() -> bool {
+    SHARES_DESCRIPTORS.load(Ordering::Relaxed)
 }
 
 /// Duplicates the process. Only the calling thread exists in the child.

@@ -129,6 +129,12 @@ pub fn shutdown_write(fd: impl AsFd) {
     let _ = shutdown(fd.as_fd().as_raw_fd(), Shutdown::Write);
 }
 
+/// Ends the connection, whoever else holds it.
+pub fn shutdown_both(fd: impl AsFd) {
+    // As above.
+    let _ = shutdown(fd.as_fd().as_raw_fd(), Shutdown::Both);
+}
+
 /// Waits until `fd` takes more bytes, at most `timeout` milliseconds; `false` when it did not.
 pub fn wait_writable(fd: impl AsFd, timeout_ms: u16) -> bool {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
