@@ -43,17 +43,17 @@ fn deaths_inside_a_request(kind: ServerKind) {
 fn recycling(kind: ServerKind) {
     let server = Builder::new(kind).args(["--max-requests", "3"]).start_ready(1);
     let first = server.get("/pid").text();
-    let mut served = 1;
+    let mut answers = 1;
     until(BOUND, "the next worker", || {
         let next = server.get("/pid").text() != first;
-        served += usize::from(!next);
+        answers += usize::from(!next);
         next.then_some(())
     });
     if kind.is_rgunicorn() {
         // The old worker goes on until its replacement is ready.
-        assert!(served >= 3, "{served}");
+        assert!(answers >= 3, "{answers}");
     } else {
-        assert_eq!(served, 3);
+        assert_eq!(answers, 3);
     }
     let line = format!("[{first}] [INFO] Autorestarting worker after current request.");
     server.log.wait_for(&line);
@@ -61,7 +61,7 @@ fn recycling(kind: ServerKind) {
 }
 
 /// An application whose workers die at once after the first one was fine must not keep the
-/// machine busy with forks, and is served again once it is cured.
+/// machine busy with forks, and is answers again once it is cured.
 fn crash_loops_back_off(kind: ServerKind) {
     const FINE: &str = "def app(environ, start_response):\n    \
         start_response('200 OK', [])\n    return [b'fine']\n";
