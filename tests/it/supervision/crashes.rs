@@ -61,7 +61,7 @@ fn recycling(kind: ServerKind) {
 }
 
 /// An application whose workers die at once after the first one was fine must not keep the
-/// machine busy with forks, and is answers again once it is cured.
+/// machine busy with forks, and is served again once it is cured.
 fn crash_loops_back_off(kind: ServerKind) {
     const FINE: &str = "def app(environ, start_response):\n    \
         start_response('200 OK', [])\n    return [b'fine']\n";
