@@ -1,17 +1,29 @@
 //! HUP with something broken: the old generation goes on as if nothing had happened.
 
 use std::fs;
+use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 
 use crate::harness::cases::on_both_servers;
-use crate::harness::{BOUND, Builder, Server, ServerKind};
+use crate::harness::{BOUND, Builder, Client, Server, ServerKind};
 
 on_both_servers!(broken_application, broken_configuration);
 
-const APP: &str = "import os\nos.write(2, b'note: loaded in\\n')\ndef app(environ, start_response):\n    start_response('200 OK', [])\n    \
-    return [b'old']\n";
+/// Answers; with a query string, once the named pipe it holds was opened by somebody else.
+const APP: &str = "import os
 
+def app(environ, start_response):
+    if pipe := environ['QUERY_STRING']:
+        os.write(2, b'note: held\\n')
+        open(pipe).read()
+    start_response('200 OK', [])
+    return [b'old']
+";
+
+/// Two workers, both of which have served a request.
 fn start(kind: ServerKind) -> Server {
     let server = Builder::new(kind)
         .in_own_dir()
@@ -19,8 +31,22 @@ fn start(kind: ServerKind) -> Server {
         .file("changing.py", APP)
         .file("gunicorn.conf.py", "workers = 2\n")
         .start();
-    server.log.wait_for_count("note: loaded in", 2);
-    assert_eq!(server.get("/").text(), "old");
+    // A sync worker has one request at a time, so two held ones are in two workers.
+    let held: Vec<(Client, PathBuf)> = (0..2)
+        .map(|number| {
+            let pipe = server.dir().join(format!("pipe{number}"));
+            mkfifo(&pipe, Mode::S_IRWXU).expect("a pipe can be made");
+            let mut client = server.connect();
+            let path = pipe.display();
+            client.send(format!("GET /?{path} HTTP/1.1\r\nConnection: close\r\n\r\n"));
+            (client, pipe)
+        })
+        .collect();
+    server.log.wait_for_count("note: held", 2);
+    for (mut client, pipe) in held {
+        fs::write(&pipe, "").expect("the application reads the pipe");
+        assert_eq!(client.response().text(), "old");
+    }
     server
 }
 
