@@ -4,7 +4,7 @@ use memchr::memchr;
 
 use super::body::{Eof, Progress};
 use super::chars::{TOKEN, trim_end, trim_start};
-use super::fields::{Field, Place, Rules, Section};
+use super::fields::{Field, MAX_HEAD, Place, Rules, Section, Verdict};
 use super::head::HeadParser;
 use super::reject::Reject;
 use super::target::hex;
@@ -16,6 +16,8 @@ pub struct ChunkedDecoder {
     /// What has arrived of a size line, of the end of a chunk or of the trailer section, as far as
     /// it did not come in one piece. Keeps the trailers in the end.
     pending: Vec<u8>,
+    /// Values of trailers that did not arrive in one piece.
+    side: Vec<u8>,
     trailers: Vec<Field>,
 }
 
@@ -75,8 +77,9 @@ impl ChunkedDecoder {
     /// Name and value of each trailer field, once the body is complete.
     #[must_use]
     pub fn trailers(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
-        let buf = self.pending.as_slice();
-        self.trailers.iter().map(move |field| (field.name.of(buf), field.value.of(buf)))
+        let (buf, side) = (self.pending.as_slice(), self.side.as_slice());
+        let trailers = self.trailers.iter();
+        trailers.map(move |field| (field.name.of(buf, side), field.value.of(buf, side)))
     }
 
     fn size(&mut self, limit: usize, input: &[u8]) -> Result<usize, Reject> {
@@ -140,11 +143,18 @@ impl ChunkedDecoder {
             return Ok(2);
         }
         let before = self.pending.len();
+        if before + input.len() > MAX_HEAD {
+            return Err(Reject::fields_too_large("max buffer headers").with_request());
+        }
         self.pending.extend_from_slice(input);
-        let rules = Rules { limits: &parser.limits, policy: &parser.policy, place: Place::Trailer };
         let trailers = &mut self.trailers;
+        let take = |verdict| {
+            if let Verdict::Keep(field) = verdict {
+                trailers.push(field);
+            }
+        };
         let end = section
-            .advance(rules, &self.pending, |field| trailers.push(field))
+            .advance(Rules { parser, place: Place::Trailer }, &self.pending, &mut self.side, take)
             .map_err(Reject::with_request)?;
         match end {
             Some(end) => {
