@@ -13,8 +13,8 @@ use crate::log;
 use crate::master;
 use crate::python::conf::{self, PythonConf};
 use crate::python::loader::{self, LoadError};
-use crate::python::{environment, interpreter};
-use crate::sys::{process, proctitle};
+use crate::python::{environment, interpreter, wsgi};
+use crate::sys::{fd, process, proctitle};
 use crate::worker;
 
 /// Runs the program and returns its exit status. In the processes that it forks it does not return.
@@ -35,10 +35,10 @@ fn run(args: &[OsString]) -> Result<i32, Error> {
     if let Some(text) = early.exit {
         return Ok(print(&text));
     }
-    if let Err(error) = proctitle::init() {
-        // A cosmetic loss: the processes keep the name they were started by.
-        tracing::debug!("Process titles cannot be set: {error}");
-    }
+    // Otherwise the processes keep the name they were started by.
+    let _ = proctitle::init();
+    // Otherwise it stays as it is, and running out of descriptors is told when it happens.
+    let _ = fd::raise_limit();
     let venv = early.venv.map(|venv| start.join(venv));
     interpreter::initialize(venv.as_deref(), args)?;
     Python::attach(|py| {
@@ -82,6 +82,9 @@ fn with_python(py: Python<'_>, options: &[OsString], start: PathBuf) -> Result<i
             Err(error) => return Ok(preload_failed(error)),
         }
     }
+    if config.workers > 1 {
+        share_memory(py, &config);
+    }
     let rows = config.rows().into_iter().map(|(name, value)| format!("\n  {name}: {value}"));
     tracing::debug!("Current configuration:{}", rows.collect::<String>());
     Ok(master::run(config, &mut program))
@@ -96,6 +99,14 @@ fn print(text: &str) -> i32 {
         Ok(()) => Exit::Ok as i32,
         Err(_) => Exit::Config as i32,
     }
+}
+
+/// Makes in the master what each worker would else make for itself.
+fn share_memory(py: Python<'_>, config: &Config) {
+    if !config.preload_app {
+        loader::import_common(py);
+    }
+    wsgi::create_types(py);
 }
 
 /// Imports the application and tells whether that works.

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 pub use layers::{ConfFile, Loaded, early};
 pub use origin::Origin;
-pub use settings::{Config, HeaderMap};
+pub use settings::{Config, HeaderMap, ProxyMode};
 
 use crate::error::Error;
 use setting::Scope;

@@ -2,18 +2,17 @@
 
 use pyo3::prelude::*;
 
+use super::options::options;
 use super::requests::Requests;
 use super::serve::serve;
 use crate::app::Seat;
-use crate::config::{Config, HeaderMap as Mapping};
 use crate::error::{Error, Exit};
-use crate::http::{HeadParser, HeaderMap, Lenient, Limits, Policy, TrustList};
 use crate::net::listener::Listener;
 use crate::python::interpreter;
 use crate::python::loader::{self, LoadError};
 use crate::python::signals;
 use crate::python::wsgi::{Errors, Settings, Wsgi};
-use crate::reactor::{Options, Reactor};
+use crate::reactor::Reactor;
 use crate::scoreboard::State;
 
 /// Lives the life of a worker and returns its exit status. `app` is there if it was preloaded.
@@ -117,35 +116,4 @@ fn boot<'a>(
 fn server(listener: &Listener) -> (String, Option<String>) {
     let port = (!listener.is_unix()).then(|| listener.server_port.clone());
     (listener.server_name.clone(), port)
-}
-
-fn options(config: &Config) -> Result<Options, Error> {
-    let size = |value: u32| usize::try_from(value).unwrap_or(usize::MAX);
-    let limits = Limits::new(
-        size(config.limit_request_line),
-        size(config.limit_request_fields),
-        size(config.limit_request_field_size),
-    );
-    let header_map = match config.header_map {
-        Mapping::Drop => HeaderMap::Drop,
-        Mapping::Refuse => HeaderMap::Refuse,
-        Mapping::Dangerous => HeaderMap::Dangerous,
-    };
-    let policy = Policy::new(header_map, &config.forwarder_headers, &config.secure_scheme_headers);
-    let lenient = Lenient {
-        obsolete_folding: config.permit_obsolete_folding,
-        header_spaces: config.strip_header_spaces,
-        unconventional_method: config.permit_unconventional_http_method,
-        unconventional_version: config.permit_unconventional_http_version,
-        casefold_method: config.casefold_http_method,
-    };
-    let trusted = TrustList::parse(&config.forwarded_allow_ips)
-        .map_err(|error| Error::config(error.to_string()))?;
-    Ok(Options {
-        parser: HeadParser::new(limits, policy).lenient(lenient),
-        trusted,
-        keep_alive: std::time::Duration::from_secs(config.keepalive),
-        connections: size(config.worker_connections).max(1),
-        shared: config.workers > 1,
-    })
 }

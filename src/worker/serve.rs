@@ -73,7 +73,7 @@ pub fn serve(
             seat.slot.set_state(State::Retiring);
             seat.bell.ring();
             let keep_alive = Duration::from_secs(seat.config.keepalive);
-            reactor.retire(keep_alive.min(IDLE_GRACE), requests);
+            reactor.retire(keep_alive.min(IDLE_GRACE));
         }
         if retiring && reactor.is_empty() {
             return Ok(0);
