@@ -6,6 +6,7 @@ mod configuration;
 mod environ;
 mod framing;
 mod head;
+mod header_policy;
 mod input;
 mod keep_alive;
 mod loading;
