@@ -11,6 +11,7 @@ on_both_servers!(
     blanks_before_the_colon,
     methods,
     methods_in_any_case,
+    versions,
     forwarders,
     any_forwarder,
     own_scheme_headers,
@@ -159,6 +160,27 @@ fn methods_in_any_case(kind: ServerKind) {
     assert_refused(&server, request, "Invalid Method 'Invalid HTTP method: 'get''");
 }
 
+/// The standard has a server answer in a version that it speaks; gunicorn echoes any.
+fn versions(kind: ServerKind) {
+    let server =
+        Builder::new(kind).app("echo:app").args(["--permit-unconventional-http-version"]).start();
+    for (version, answered, chunked) in
+        [("2.0", "1.1", true), ("9.9", "1.1", true), ("0.9", "1.0", false), ("1.7", "1.7", true)]
+    {
+        let mut client = server.connect();
+        client.send(format!("GET / HTTP/{version}\r\nHost: a\r\nConnection: close\r\n\r\n"));
+        let response = client.response();
+        assert_seen(&response, "SERVER_PROTOCOL", &format!("'HTTP/{version}'"));
+        let answered = if kind.is_rgunicorn() { answered } else { version };
+        assert_eq!(response.version, format!("HTTP/{answered}"));
+        assert_eq!(response.header("Transfer-Encoding").is_some(), chunked, "{version}");
+    }
+    for version in ["HTTP/2", "HTTP/2.10", "http/2.0"] {
+        let message = format!("Invalid HTTP Version 'Invalid HTTP Version: '{version}''");
+        assert_refused(&server, &format!("GET / {version}\r\n\r\n"), &message);
+    }
+}
+
 fn forwarders(kind: ServerKind) {
     let server = Builder::new(kind)
         .app("echo:app")
@@ -257,6 +279,7 @@ fn mounted(kind: ServerKind) {
         ("", "'/p'", "''"),
         ("SCRIPT_NAME:\r\n", "''", "'/p'"),
         ("Script-Name: /x\r\n", "'/p'", "''"),
+        ("SCRIPT_NAME: /x\r\nSCRIPT_NAME: \r\n", "''", "'/p'"),
     ] {
         let response = send(&server, lines);
         assert_eq!(seen(&response, "SCRIPT_NAME").as_deref(), Some(script_name), "{lines:?}");

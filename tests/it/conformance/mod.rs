@@ -10,6 +10,7 @@ mod header_policy;
 mod input;
 mod keep_alive;
 mod loading;
+mod proxy_protocol;
 mod request_line;
 mod responses;
 mod signals;
