@@ -52,6 +52,7 @@ fn about_to_fork(_: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>) {
 
 /// In that process signals do what they do in any Python program: they are not the worker's.
 fn forked(args: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
+    process::note_copy();
     signal::on_signal(None);
     let module = args.py().import("signal")?;
     for signal in HANDLED {

@@ -4,6 +4,7 @@ Everything worth knowing is printed to stderr, which is where the tests look for
 """
 
 import errno
+import os
 import sys
 
 
@@ -36,6 +37,32 @@ class Body:
 def closes(environ, start_response):
     start_response("200 OK", [("Content-Length", "2")])
     return Body("closes", [b"o", b"k"])
+
+
+def forks(environ, start_response):
+    """Has a child that leaves as a program would, not by os._exit."""
+    child = os.fork()
+    if child == 0:
+        how = environ["QUERY_STRING"]
+        if how == "exits":
+            sys.exit(7)
+        if how == "raises":
+            raise ValueError("from the child")
+        return [b"from the child"]
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    start_response("200 OK", [])
+    return [b"%d" % status]
+
+
+def forks_while_iterating(environ, start_response):
+    start_response("200 OK", [])
+    yield b"a"
+    child = os.fork()
+    if child == 0:
+        yield b"from the child"
+        return
+    os.waitpid(child, 0)
+    yield b"b"
 
 
 def fails_first(environ, start_response):
