@@ -193,6 +193,17 @@ impl Host for Program {
         })
     }
 
+    fn restore(&mut self, config: &Config) {
+        let restored = Python::attach(|py| {
+            self.environment.undo(py)?;
+            conf::enter(&config.chdir)?;
+            self.environment.apply(py, &config.env()?)
+        });
+        if let Err(error) = restored {
+            tracing::error!("Workers started from now on may fail: {error}");
+        }
+    }
+
     fn work(&mut self, seat: Seat<'_>) -> i32 {
         worker::run(&seat, self.app.as_ref())
     }
