@@ -17,6 +17,9 @@ use crate::python::{environment, interpreter};
 use crate::sys::{process, proctitle};
 use crate::worker;
 
+/// What the program calls itself in the environment of the application.
+const SERVER_SOFTWARE: &str = concat!("rgunicorn/", env!("CARGO_PKG_VERSION"));
+
 /// Runs the program and returns its exit status. In the processes that it forks it does not return.
 #[must_use]
 pub fn main() -> i32 {
@@ -74,6 +77,7 @@ fn with_python(py: Python<'_>, options: &[OsString], start: PathBuf) -> Result<i
     add_paths(py, config.pythonpath.as_deref())?;
     let variables = config.env()?;
     log::install(&config)?;
+    environment::export(py, "SERVER_SOFTWARE", SERVER_SOFTWARE)?;
     program.environment.apply(py, &variables)?;
     if config.preload_app {
         let uri = config.application().unwrap_or_default();

@@ -22,7 +22,7 @@ use crate::log;
 use crate::scoreboard::{self, Bell, Scoreboard, SlotView};
 use crate::sys::process::{self, Fork, Pid};
 use crate::sys::signal::{self, Pipe, Signal};
-use crate::sys::{env, proctitle, time};
+use crate::sys::{proctitle, time};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Exit status after a failure inside of the master itself.
@@ -33,7 +33,6 @@ const FAILED: i32 = 255;
 ///
 /// Logging must be installed and the configuration checked.
 pub fn run(config: Config, host: &mut dyn Host) -> i32 {
-    env::set("SERVER_SOFTWARE", &format!("rgunicorn/{VERSION}"));
     log_configuration(&config);
     tracing::info!("Starting rgunicorn {VERSION}");
     let pidfile = match config.pidfile.as_deref().map(PidFile::create).transpose() {

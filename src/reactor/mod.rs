@@ -249,8 +249,9 @@ impl<'a> Reactor<'a> {
     }
 
     /// Stops accepting for good, behind what waits in the backlog, and lets connections end:
-    /// responses close theirs, idle ones have `grace` left for a request that is on its way.
-    pub fn retire(&mut self, grace: Duration, handler: &mut dyn Handler) {
+    /// responses close theirs, idle ones have `idle` left for a request that is on its way, and
+    /// those whose first request is not there yet have `head`.
+    pub fn retire(&mut self, idle: Duration, head: Duration, handler: &mut dyn Handler) {
         if self.retiring {
             return;
         }
@@ -260,9 +261,8 @@ impl<'a> Reactor<'a> {
         }
         self.pause_accepting(Accepting::No);
         let now = time::monotonic_coarse_ns();
-        self.timers.shorten(Kind::Idle, grace, now);
-        // Without a byte of a first request they are as idle as the others.
-        self.timers.shorten(Kind::Head, grace, now);
+        self.timers.shorten(Kind::Idle, idle, now);
+        self.timers.shorten(Kind::Head, head, now);
     }
 
     fn is_current(&self, id: ConnectionId) -> bool {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::FileTypeExt;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
@@ -15,13 +16,14 @@ on_both_servers!(
     titles,
     capture_output,
     interpreter,
+    software_variable,
     unix_socket_file,
     several_sockets,
     error_log_file,
     log_level,
 );
 
-on_rgunicorn!(the_port_is_free_again_after_the_end);
+on_rgunicorn!(the_port_is_free_again_after_the_end, a_stop_waits_for_first_requests);
 
 /// The application is imported once, in the master.
 fn preload(kind: ServerKind) {
@@ -80,6 +82,12 @@ fn interpreter(kind: ServerKind) {
     let python = venv::program("python");
     // The name of the interpreter inside the environment may be any of its aliases.
     assert!(shown.contains(&format!(", '{}", python.display())), "{shown}");
+}
+
+fn software_variable(kind: ServerKind) {
+    let server = Builder::new(kind).start_ready(1);
+    let expected = format!("'{}/{}'", kind.name(), kind.version());
+    assert_eq!(server.get("/variable?SERVER_SOFTWARE").text(), expected);
 }
 
 fn unix_socket_file(kind: ServerKind) {
@@ -152,4 +160,20 @@ fn the_port_is_free_again_after_the_end(kind: ServerKind) {
         assert_eq!(Client::connect(addr).get("/pid").status, 200);
         assert_eq!(server.stop(Signal::SIGTERM), 0);
     }
+}
+
+/// Connections that were made before a stop have time left to bring their request, also where
+/// connections are not kept.
+fn a_stop_waits_for_first_requests(kind: ServerKind) {
+    let mut server = Builder::new(kind).args(["--keep-alive", "0"]).start_ready(1);
+    let (mut first, mut silent) = (server.connect(), server.connect());
+    // Connections are accepted in order: those two are now.
+    assert_eq!(server.get("/pid").status, 200);
+    let stopped = Instant::now();
+    server.signal(Signal::SIGTERM);
+    server.log.wait_for("Handling signal: term");
+    assert_eq!(first.get("/pid").status, 200);
+    silent.assert_closed();
+    assert!(stopped.elapsed() > Duration::from_secs(1), "{:?}", stopped.elapsed());
+    assert_eq!(server.wait_exit(BOUND).code(), Some(0));
 }
