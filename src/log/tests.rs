@@ -295,3 +295,13 @@ fn the_logs_of_the_process_are_installed_once() {
         assert!(super::access_log().is_none());
     });
 }
+
+#[test]
+fn what_is_said_to_nobody_is_no_failure() {
+    alone("log::tests::what_is_said_to_nobody_is_no_failure", || {
+        let (reader, writer) = std::io::pipe().expect("pipe");
+        drop(reader);
+        crate::sys::fd::redirect(std::io::stderr().as_fd(), writer.as_fd()).expect("redirect");
+        super::say("nobody listens");
+    });
+}

@@ -9,6 +9,7 @@ use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyModule, PyString};
 use crate::config::value::{Value, quoted};
 use crate::config::{ConfFile, is_setting};
 use crate::error::Error;
+use crate::log;
 
 /// The name a conf file has as a module.
 const MODULE: &str = "__config__";
@@ -99,8 +100,8 @@ fn execute<'py>(py: Python<'py>, path: &str) -> Result<Bound<'py, PyModule>, Err
     let extension = Path::new(path).extension().and_then(|extension| extension.to_str());
     let compiled = extension == Some("pyc");
     if !compiled && extension != Some("py") {
-        eprintln!(
-            "!!!\n!!! WARNING: configuration file should have a valid Python extension.\n!!!\n"
+        log::say(
+            "!!!\n!!! WARNING: configuration file should have a valid Python extension.\n!!!\n",
         );
     }
     replacing(py, MODULE, true, || run(py, path, compiled))

@@ -8,6 +8,7 @@ use crate::app::Seat;
 use crate::config::{Config, HeaderMap as Mapping};
 use crate::error::{Error, Exit};
 use crate::http::{HeadParser, HeaderMap, Limits, Policy, TrustList};
+use crate::log;
 use crate::net::listener::Listener;
 use crate::python::interpreter;
 use crate::python::loader::{self, LoadError};
@@ -49,13 +50,13 @@ impl Failure {
     fn report(self, py: Python<'_>) -> i32 {
         match self {
             Self::Load(LoadError::NotFound(message)) => {
-                eprintln!("{message}");
+                log::say(&message);
                 Exit::AppLoad as i32
             }
             Self::Load(LoadError::Exit(status)) => status,
             Self::Load(LoadError::Failed { message, traceback }) => {
                 tracing::error!("Exception in worker process\n{traceback}");
-                eprintln!("{message}");
+                log::say(&message);
                 Exit::WorkerBoot as i32
             }
             Self::Python(error) => {
