@@ -223,7 +223,7 @@ fn an_unwritable_file_is_named_with_the_reason() {
     ] {
         let config = Config { errorlog: Some(path.clone()), ..place.config() };
         let error = Logs::open(&config).err().expect("unwritable");
-        let start = format!("Error: '{path}' isn't writable [{reason}");
+        let start = format!("Error: '{path}' isn't writable [{reason}]");
         assert!(error.to_string().starts_with(&start), "{error}");
         assert_eq!(error.status(), Exit::Config as i32);
     }

@@ -17,7 +17,7 @@ use super::state::{Action, Event, Level, Sight, State};
 use super::workers::{Busy, Phase};
 use crate::app::{Host, Seat};
 use crate::config::Config;
-use crate::error::Error;
+use crate::error::{Error, reason};
 use crate::log;
 use crate::scoreboard::{self, Bell, Scoreboard, SlotView};
 use crate::sys::process::{self, Fork, Pid};
@@ -90,7 +90,8 @@ pub(super) struct Master<'a> {
 impl<'a> Master<'a> {
     fn start(config: Config, host: &'a mut dyn Host) -> Result<Self, Error> {
         let no_memory = |error: io::Error| {
-            Error::config(format!("The server cannot get what it needs from the system: {error}"))
+            let reason = reason(&error);
+            Error::config(format!("The server cannot get what it needs from the system: {reason}"))
         };
         signal::ignore(Signal::PIPE).map_err(no_memory)?;
         let signals = Pipe::install(&MASTER_SIGNALS).map_err(no_memory)?;
@@ -204,7 +205,9 @@ impl<'a> Master<'a> {
                 child::run(self.host, seat, self.config.title(), write_end, blocked)
             }
             Ok(Fork::Parent(pid)) => Event::Forked { age, pid },
-            Err(error) => Event::ForkFailed { age, why: format!("the system refused: {error}.") },
+            Err(error) => {
+                Event::ForkFailed { age, why: format!("the system refused: {}.", reason(&error)) }
+            }
         };
         drop(blocked);
         self.host.after_fork_parent();

@@ -6,6 +6,7 @@ use super::body::{Body, BodyBuffer};
 use super::connection::{Connection, Incoming, State};
 use super::service::Next;
 use super::{ConnectionId, Handler, PIPELINE_BATCH, Reactor};
+use crate::error::reason;
 use crate::http::{
     BodyDecoder, CONTINUE, Eof, Framing, Head, HeadParser, HeadStore, Parse, Reject,
     internal_server_error,
@@ -224,8 +225,9 @@ impl Reactor<'_> {
             BodyFault::Framing(reject) => self.reject(id, reject, Some(head), handler),
             BodyFault::Storage(error) => {
                 tracing::error!(
-                    "Cannot store a request body in {}: {error}. The request is answered with 500.",
-                    std::env::temp_dir().display()
+                    "Cannot store a request body in {}: {}. The request is answered with 500.",
+                    std::env::temp_dir().display(),
+                    reason(error)
                 );
                 self.answer_and_leave(id.key, &internal_server_error());
             }

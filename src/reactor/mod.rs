@@ -24,6 +24,7 @@ use self::connection::Connection;
 pub use self::exchange::{Exchange, Progress, Refusal, Summary};
 pub use self::output::Shared;
 use self::timers::{Durations, Kind, Timers};
+use crate::error::reason;
 use crate::http::{Head, HeadParser, HeadStore, Reject, TrustList};
 use crate::net::listener::Listener;
 use crate::net::stream::Stream;
@@ -317,14 +318,15 @@ impl<'a> Reactor<'a> {
         );
         if exhausted {
             tracing::error!(
-                "Cannot accept connections: {error}. Accepting rests for {} s; raise the limit of \
+                "Cannot accept connections: {}. Accepting rests for {} s; raise the limit of \
                  open files (ulimit -n) or lower worker_connections.",
+                reason(error),
                 ACCEPT_REST.as_secs()
             );
             let rest = u64::try_from(ACCEPT_REST.as_nanos()).unwrap_or(u64::MAX);
             self.pause_accepting(Accepting::Resting(time::monotonic_ns().saturating_add(rest)));
         } else {
-            tracing::error!("Cannot accept a connection: {error}");
+            tracing::error!("Cannot accept a connection: {}", reason(error));
         }
     }
 

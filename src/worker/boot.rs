@@ -6,7 +6,7 @@ use super::requests::Requests;
 use super::serve::serve;
 use crate::app::Seat;
 use crate::config::{Config, HeaderMap as Mapping};
-use crate::error::{Error, Exit};
+use crate::error::{Error, Exit, reason};
 use crate::http::{HeadParser, HeaderMap, Limits, Policy, TrustList};
 use crate::log;
 use crate::net::listener::Listener;
@@ -108,8 +108,9 @@ fn boot<'a>(
         errors: Py::new(py, Errors::new(config.errorlog.as_deref() == Some("-")))?.into_any(),
     };
     let wsgi = Wsgi::new(py, app, &settings, config.sendfile)?;
-    let reactor = Reactor::new(seat.listeners, options(config)?)
-        .map_err(|error| Error::config(format!("the event loop cannot be set up: {error}")))?;
+    let reactor = Reactor::new(seat.listeners, options(config)?).map_err(|error| {
+        Error::config(format!("the event loop cannot be set up: {}", reason(&error)))
+    })?;
     seat.slot.set_state(State::Ready);
     seat.bell.ring();
     Ok((wsgi, reactor))

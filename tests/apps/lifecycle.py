@@ -5,6 +5,7 @@ Everything worth knowing is printed to stderr, which is where the tests look for
 
 import errno
 import os
+import signal
 import sys
 
 
@@ -52,6 +53,24 @@ def forks(environ, start_response):
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     start_response("200 OK", [])
     return [b"%d" % status]
+
+
+def signals_of_forks(environ, start_response):
+    """What children do with TERM: before and after the application sets a handler of its own."""
+
+    def child():
+        number = os.fork()
+        if number == 0:
+            signal.raise_signal(signal.SIGTERM)
+            os._exit(0)
+        return os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
+
+    first = child()
+    before = signal.signal(signal.SIGTERM, lambda number, frame: os._exit(5))
+    second = child()
+    signal.signal(signal.SIGTERM, before)
+    start_response("200 OK", [])
+    return [b"%d %d" % (first, second)]
 
 
 def forks_while_iterating(environ, start_response):

@@ -14,6 +14,7 @@ fn children_end_with_the_request_and_leave_the_client_alone(kind: ServerKind) {
         ("/forks?raises", "1", "ValueError: from the child"),
         ("/forks?returns", "0", ""),
         ("/forks_while_iterating", "ab", ""),
+        ("/signals_of_forks", "-15 5", ""),
     ] {
         let response = server.get(target);
         assert_eq!((response.status, response.text().as_str()), (200, answer), "{target}");
