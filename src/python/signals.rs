@@ -49,6 +49,22 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
+/// Has the signals of a worker ignored, which is on its way out: when Python goes it gives those it
+/// handles their default action, and the next USR1, for the log files, would kill the process.
+pub fn retire(py: Python<'_>) {
+    let ignore_all = || -> PyResult<()> {
+        let module = py.import("signal")?;
+        let ignore = module.getattr("SIG_IGN")?;
+        for signal in HANDLED {
+            module.call_method1("signal", (signal.raw(), &ignore))?;
+        }
+        Ok(())
+    };
+    if let Err(error) = ignore_all() {
+        tracing::debug!("Signals can still end this worker: {error}");
+    }
+}
+
 /// The application forks a process of its own, which will hold our connections open as well.
 fn about_to_fork(_: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>) {
     process::note_fork();

@@ -30,6 +30,7 @@ pub fn run(seat: &Seat<'_>, app: Option<&Py<PyAny>>) -> i32 {
             }
             Err(failure) => failure.report(py),
         };
+        signals::retire(py);
         interpreter::finalize(py);
         status
     })

@@ -55,6 +55,20 @@ def forks(environ, start_response):
     return [b"%d" % status]
 
 
+class Last:
+    """Is deleted while the interpreter is taken down, when Python has no signal handlers any more."""
+
+    def __del__(self, kill=os.kill, pid=os.getpid):
+        kill(pid(), signal.SIGUSR1)
+
+
+def signals_itself_at_the_end(environ, start_response):
+    global last
+    last = Last()
+    start_response("200 OK", [])
+    return []
+
+
 def signals_of_forks(environ, start_response):
     """What children do with TERM: before and after the application sets a handler of its own."""
 

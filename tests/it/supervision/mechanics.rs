@@ -23,7 +23,11 @@ on_both_servers!(
     log_level,
 );
 
-on_rgunicorn!(the_port_is_free_again_after_the_end, a_stop_waits_for_first_requests);
+on_rgunicorn!(
+    the_port_is_free_again_after_the_end,
+    a_stop_waits_for_first_requests,
+    a_worker_on_its_way_out_is_not_killed_by_signals
+);
 
 /// The application is imported once, in the master.
 fn preload(kind: ServerKind) {
@@ -176,4 +180,13 @@ fn a_stop_waits_for_first_requests(kind: ServerKind) {
     silent.assert_closed();
     assert!(stopped.elapsed() > Duration::from_secs(1), "{:?}", stopped.elapsed());
     assert_eq!(server.wait_exit(BOUND).code(), Some(0));
+}
+
+/// The master passes USR1 on to all workers, whatever they are about.
+fn a_worker_on_its_way_out_is_not_killed_by_signals(kind: ServerKind) {
+    let mut server = Builder::new(kind).app("lifecycle:app").start();
+    assert_eq!(server.get("/signals_itself_at_the_end").status, 200);
+    assert_eq!(server.stop(Signal::SIGTERM), 0);
+    let log = server.log.wait_end(BOUND);
+    assert!(log.contains("Worker exiting") && !log.contains("was sent"), "{log}");
 }
