@@ -1,6 +1,6 @@
 //! One client connection as a stream of bytes. (TLS will be its second kind.)
 
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::sys::process;
@@ -38,7 +38,10 @@ impl Stream {
     }
 
     /// Waits for room in the send buffer, at most `timeout_ms`; `false` when none came.
-    pub fn wait_writable(&self, timeout_ms: u16) -> bool {
+    ///
+    /// # Errors
+    /// `EINTR`: a signal handler ran.
+    pub fn wait_writable(&self, timeout_ms: u16) -> io::Result<bool> {
         socket::wait_writable(&self.0, timeout_ms)
     }
 }

@@ -280,11 +280,12 @@ impl Exchange {
         let _ = response.transmit(b"", b"", || Box::new([]));
     }
 
-    /// Blocks until the client has taken enough for the response to go on.
+    /// Blocks until the client has taken enough for the response to go on. `Full` if a signal came
+    /// first: to be called again once that is seen to.
     ///
     /// # Errors
     /// [`Refusal::Gone`] when it took nothing for `patience`.
-    pub fn wait(&self, patience: Duration) -> Result<(), Refusal> {
+    pub fn wait(&self, patience: Duration) -> Result<Progress, Refusal> {
         let mut response = self.lock();
         let response = &mut *response;
         let mut deadline = Instant::now() + patience;
@@ -292,7 +293,9 @@ impl Exchange {
             let Some(stream) = &response.stream else { return Err(Refusal::Over) };
             let before = response.output.buffered();
             let left = deadline.saturating_duration_since(Instant::now()).as_millis();
-            stream.wait_writable(u16::try_from(left).unwrap_or(u16::MAX));
+            if stream.wait_writable(u16::try_from(left).unwrap_or(u16::MAX)).is_err() {
+                return Ok(Progress::Full);
+            }
             let flushed = response.output.flush(stream);
             if response.output.buffered() < before {
                 deadline = Instant::now() + patience;
@@ -302,7 +305,7 @@ impl Exchange {
                 return Err(Refusal::Gone);
             }
         }
-        Ok(())
+        Ok(Progress::Open)
     }
 
     /// Shows what is known of the response so far.

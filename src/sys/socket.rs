@@ -136,10 +136,13 @@ pub fn shutdown_both(fd: impl AsFd) {
 }
 
 /// Waits until `fd` takes more bytes, at most `timeout` milliseconds; `false` when it did not.
-pub fn wait_writable(fd: impl AsFd, timeout_ms: u16) -> bool {
+///
+/// # Errors
+/// `EINTR`: a signal handler ran.
+pub fn wait_writable(fd: impl AsFd, timeout_ms: u16) -> io::Result<bool> {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)];
-    matches!(poll(&mut fds, PollTimeout::from(timeout_ms)), Ok(1..))
+    Ok(poll(&mut fds, PollTimeout::from(timeout_ms))? > 0)
 }
 
 #[cfg(test)]
@@ -159,7 +162,7 @@ mod tests {
         let mut buffer = [0; 16];
         assert!(matches!(recv(&fd, &mut buffer), Io::WouldBlock));
         client.write_all(b"ping").unwrap();
-        assert!(wait_writable(&fd, 1000));
+        assert!(wait_writable(&fd, 1000).unwrap());
         loop {
             match recv(&fd, &mut buffer) {
                 Io::Done(4) => break,

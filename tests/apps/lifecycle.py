@@ -55,6 +55,13 @@ def forks(environ, start_response):
     return [b"%d" % status]
 
 
+def endless(environ, start_response):
+    start_response("200 OK", [])
+    note("endless begins")
+    while True:
+        yield bytes(1 << 20)
+
+
 class Last:
     """Is deleted while the interpreter is taken down, when Python has no signal handlers any more."""
 

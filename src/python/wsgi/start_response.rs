@@ -100,12 +100,16 @@ pub fn send(
         More::Unknown => exchange.write(serial, data.as_bytes(), hold),
         More::AtOnce => exchange.write_more(serial, data.as_bytes(), hold),
     };
-    match written {
-        Ok(Progress::Open) => Ok(()),
-        Ok(Progress::Full) => {
-            py.detach(|| exchange.wait(WRITE_PATIENCE)).map_err(|refusal| error_of(refusal.widen()))
+    let mut progress = written;
+    loop {
+        match progress {
+            Ok(Progress::Open) => return Ok(()),
+            Ok(Progress::Full) => {}
+            Err(refusal) => return Err(error_of(refusal.widen())),
         }
-        Err(refusal) => Err(error_of(refusal.widen())),
+        // A signal that ends the request does not wait for the client.
+        py.check_signals()?;
+        progress = py.detach(|| exchange.wait(WRITE_PATIENCE));
     }
 }
 

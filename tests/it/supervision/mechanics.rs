@@ -26,6 +26,7 @@ on_both_servers!(
 on_rgunicorn!(
     the_port_is_free_again_after_the_end,
     a_stop_waits_for_first_requests,
+    a_quick_stop_does_not_wait_for_a_slow_client,
     a_worker_on_its_way_out_is_not_killed_by_signals
 );
 
@@ -187,6 +188,20 @@ fn a_worker_on_its_way_out_is_not_killed_by_signals(kind: ServerKind) {
     let mut server = Builder::new(kind).app("lifecycle:app").start();
     assert_eq!(server.get("/signals_itself_at_the_end").status, 200);
     assert_eq!(server.stop(Signal::SIGTERM), 0);
+    let log = server.log.wait_end(BOUND);
+    assert!(log.contains("Worker exiting") && !log.contains("was sent"), "{log}");
+}
+
+fn a_quick_stop_does_not_wait_for_a_slow_client(kind: ServerKind) {
+    let mut server = Builder::new(kind).app("lifecycle:app").start();
+    let mut client = server.connect();
+    client.send("GET /endless HTTP/1.1\r\n\r\n");
+    server.log.wait_for("note: endless begins");
+    let worker = server.wait_workers(1)[0];
+    // The application does nothing else than to make pieces of the body.
+    until(BOUND, "a full connection", || process::is_asleep(worker).then_some(()));
+    // Less than the 30 s after which a worker is killed.
+    assert_eq!(server.stop(Signal::SIGQUIT), 0);
     let log = server.log.wait_end(BOUND);
     assert!(log.contains("Worker exiting") && !log.contains("was sent"), "{log}");
 }
