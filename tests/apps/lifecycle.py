@@ -55,6 +55,16 @@ def forks(environ, start_response):
     return [b"%d" % status]
 
 
+def starts_within_start(environ, start_response):
+    class Headers(list):
+        def __iter__(self):
+            start_response("200 OK", [("X-Inner", "1")])
+            return iter([("X-Outer", "1")])
+
+    start_response("404 Not Found", Headers())
+    return [b"body"]
+
+
 def endless(environ, start_response):
     start_response("200 OK", [])
     note("endless begins")
