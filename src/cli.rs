@@ -17,6 +17,9 @@ use crate::python::{environment, interpreter, wsgi};
 use crate::sys::{fd, process, proctitle};
 use crate::worker;
 
+/// What the program calls itself in the environment of the application.
+const SERVER_SOFTWARE: &str = concat!("rgunicorn/", env!("CARGO_PKG_VERSION"));
+
 /// Runs the program and returns its exit status. In the processes that it forks it does not return.
 #[must_use]
 pub fn main() -> i32 {
@@ -74,6 +77,7 @@ fn with_python(py: Python<'_>, options: &[OsString], start: PathBuf) -> Result<i
     add_paths(py, config.pythonpath.as_deref())?;
     let variables = config.env()?;
     log::install(&config)?;
+    environment::export(py, "SERVER_SOFTWARE", SERVER_SOFTWARE)?;
     program.environment.apply(py, &variables)?;
     if config.preload_app {
         let uri = config.application().unwrap_or_default();
@@ -202,6 +206,17 @@ impl Host for Program {
                 Loaded::Exit(_) => Err(Error::config("the configuration cannot be read again")),
             }
         })
+    }
+
+    fn restore(&mut self, config: &Config) {
+        let restored = Python::attach(|py| {
+            self.environment.undo(py)?;
+            conf::enter(&config.chdir)?;
+            self.environment.apply(py, &config.env()?)
+        });
+        if let Err(error) = restored {
+            tracing::error!("Workers started from now on may fail: {error}");
+        }
     }
 
     fn work(&mut self, seat: Seat<'_>) -> i32 {

@@ -4,6 +4,7 @@ use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
 
 use super::support;
+use crate::log;
 
 /// Why there is no application.
 pub enum LoadError {
@@ -66,7 +67,7 @@ pub fn exit_status(py: Python<'_>, error: &PyErr) -> Option<i32> {
         return Some(0);
     }
     Some(code.extract().unwrap_or_else(|_| {
-        eprintln!("{code}");
+        log::say(&code.to_string());
         1
     }))
 }

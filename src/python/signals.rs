@@ -40,9 +40,29 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
     signal::on_signal(Some(interrupt));
     let hooks = PyDict::new(py);
     hooks.set_item("before", PyCFunction::new_closure(py, None, None, about_to_fork)?)?;
+    let ours = handler.unbind().into_any();
+    let forked = move |args: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {
+        forked(args.py(), ours.bind(args.py()))
+    };
     hooks.set_item("after_in_child", PyCFunction::new_closure(py, None, None, forked)?)?;
     py.import("os")?.call_method("register_at_fork", (), Some(&hooks))?;
     Ok(())
+}
+
+/// Has the signals of a worker ignored, which is on its way out: when Python goes it gives those it
+/// handles their default action, and the next USR1, for the log files, would kill the process.
+pub fn retire(py: Python<'_>) {
+    let ignore_all = || -> PyResult<()> {
+        let module = py.import("signal")?;
+        let ignore = module.getattr("SIG_IGN")?;
+        for signal in HANDLED {
+            module.call_method1("signal", (signal.raw(), &ignore))?;
+        }
+        Ok(())
+    };
+    if let Err(error) = ignore_all() {
+        tracing::debug!("Signals can still end this worker: {error}");
+    }
 }
 
 /// The application forks a process of its own, which will hold our connections open as well.
@@ -50,13 +70,17 @@ fn about_to_fork(_: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>) {
     process::note_fork();
 }
 
-/// In that process signals do what they do in any Python program: they are not the worker's.
-fn forked(args: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
+/// In that process signals do what they do in any Python program, unless the application has set a
+/// handler over `ours`: they are not the worker's.
+fn forked(py: Python<'_>, ours: &Bound<'_, PyAny>) -> PyResult<()> {
+    process::note_copy();
     signal::on_signal(None);
-    let module = args.py().import("signal")?;
+    let module = py.import("signal")?;
     for signal in HANDLED {
-        let name = if signal == Signal::INT { "default_int_handler" } else { "SIG_DFL" };
-        module.call_method1("signal", (signal.raw(), module.getattr(name)?))?;
+        if module.call_method1("getsignal", (signal.raw(),))?.is(ours) {
+            let name = if signal == Signal::INT { "default_int_handler" } else { "SIG_DFL" };
+            module.call_method1("signal", (signal.raw(), module.getattr(name)?))?;
+        }
     }
     Ok(())
 }

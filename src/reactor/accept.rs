@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::connection::Connection;
 use super::timers::Kind;
 use super::{Handler, LISTENER, Peer, Reactor};
+use crate::error::reason;
 use crate::net::stream::Stream;
 use crate::sys::epoll::Interest;
 use crate::sys::{socket, time};
@@ -84,8 +85,7 @@ impl Reactor<'_> {
             Peer::Inet(address) => self.options.trusted.contains(address.ip()),
             Peer::Unix => true,
         };
-        let mut connection =
-            Connection::new(Stream::new(fd), self.serial, listener, peer, trusted);
+        let mut connection = Connection::new(Stream::new(fd), self.serial, listener, peer, trusted);
         connection.proxy_due = self.options.proxy.is_on();
         u32::try_from(self.connections.insert(connection)).ok()
     }
@@ -97,14 +97,15 @@ impl Reactor<'_> {
         );
         if exhausted {
             tracing::error!(
-                "Cannot accept connections: {error}. Accepting rests for {} s; raise the limit of \
-                 open files (ulimit -n) or lower worker_connections.",
+                "Cannot accept connections: {}. Accepting rests for {} s; raise the limit of open \
+                 files (ulimit -n) or lower worker_connections.",
+                reason(error),
                 ACCEPT_REST.as_secs()
             );
             let rest = u64::try_from(ACCEPT_REST.as_nanos()).unwrap_or(u64::MAX);
             self.pause_accepting(Accepting::Resting(time::monotonic_ns().saturating_add(rest)));
         } else {
-            tracing::error!("Cannot accept a connection: {error}");
+            tracing::error!("Cannot accept a connection: {}", reason(error));
         }
     }
 

@@ -215,8 +215,12 @@ impl Exchange {
         // Not locked here: an odd list of headers may run any Python code.
         let filled = fill(&mut headers);
         let mut response = self.lock();
-        if response.serial != serial {
+        if response.serial != serial || response.phase == Phase::Over {
             return Err(Refusal::Over);
+        }
+        if response.phase != Phase::Waiting {
+            // That code has called us, or another thread has.
+            return Err(Refusal::AlreadyStarted);
         }
         if filled.is_ok() {
             response.status.clear();

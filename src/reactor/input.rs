@@ -7,6 +7,7 @@ use super::connection::{Connection, Incoming, State};
 use super::exchange::Incoming as OnDemand;
 use super::service::Next;
 use super::{ConnectionId, Handler, PIPELINE_BATCH, Peer, Reactor};
+use crate::error::reason;
 use crate::http::{
     BodyDecoder, CONTINUE, Eof, Framing, Head, HeadStore, Parse, ProxyParse, Reject,
 };
@@ -301,11 +302,12 @@ impl Reactor<'_> {
             BodyFault::Refused(reject) => self.reject(id, reject, Some(head), handler),
             BodyFault::Storage(error) => {
                 tracing::error!(
-                    "Cannot store a request body in {}: {error}. The request is answered with 507; \
+                    "Cannot store a request body in {}: {}. The request is answered with 507; \
                      make room there, or set tmp_upload_dir to a place that has some.",
-                    self.options.storage.directory.display()
+                    self.options.storage.directory.display(),
+                    reason(error)
                 );
-                self.reject(id, &Reject::no_storage(&error.to_string()), Some(head), handler);
+                self.reject(id, &Reject::no_storage(&reason(error)), Some(head), handler);
             }
         }
         Next::Stop

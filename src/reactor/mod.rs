@@ -244,8 +244,9 @@ impl<'a> Reactor<'a> {
     }
 
     /// Stops accepting for good, behind what waits in the backlog, and lets connections end:
-    /// responses close theirs, idle ones have `grace` left for a request that is on its way.
-    pub fn retire(&mut self, grace: Duration) {
+    /// responses close theirs, idle ones have `idle` left for a request that is on its way, and
+    /// those whose first request is not there yet have `head`.
+    pub fn retire(&mut self, idle: Duration, head: Duration) {
         if self.retiring {
             return;
         }
@@ -253,9 +254,8 @@ impl<'a> Reactor<'a> {
         self.drain_backlog();
         self.pause_accepting(Accepting::No);
         let now = time::monotonic_coarse_ns();
-        self.timers.shorten(Kind::Idle, grace, now);
-        // Without a byte of a first request they are as idle as the others.
-        self.timers.shorten(Kind::Head, grace, now);
+        self.timers.shorten(Kind::Idle, idle, now);
+        self.timers.shorten(Kind::Head, head, now);
         for (key, connection) in &self.connections {
             let key = u32::try_from(key).unwrap_or(u32::MAX);
             if matches!(connection.state, State::Head(_)) && self.timers.armed(key).is_none() {

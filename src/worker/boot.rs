@@ -6,7 +6,8 @@ use super::options::options;
 use super::requests::Requests;
 use super::serve::serve;
 use crate::app::Seat;
-use crate::error::{Error, Exit};
+use crate::error::{Error, Exit, reason};
+use crate::log;
 use crate::net::listener::Listener;
 use crate::python::interpreter;
 use crate::python::loader::{self, LoadError};
@@ -28,6 +29,7 @@ pub fn run(seat: &Seat<'_>, app: Option<&Py<PyAny>>) -> i32 {
             }
             Err(failure) => failure.report(py),
         };
+        signals::retire(py);
         interpreter::finalize(py);
         status
     })
@@ -48,13 +50,13 @@ impl Failure {
     fn report(self, py: Python<'_>) -> i32 {
         match self {
             Self::Load(LoadError::NotFound(message)) => {
-                eprintln!("{message}");
+                log::say(&message);
                 Exit::AppLoad as i32
             }
             Self::Load(LoadError::Exit(status)) => status,
             Self::Load(LoadError::Failed { message, traceback }) => {
                 tracing::error!("Exception in worker process\n{traceback}");
-                eprintln!("{message}");
+                log::say(&message);
                 Exit::WorkerBoot as i32
             }
             Self::Python(error) => {
@@ -106,8 +108,9 @@ fn boot<'a>(
         errors: Py::new(py, Errors::new(config.errorlog.as_deref() == Some("-")))?.into_any(),
     };
     let wsgi = Wsgi::new(py, app, &settings, config.sendfile)?;
-    let reactor = Reactor::new(seat.listeners, options(config)?)
-        .map_err(|error| Error::config(format!("the event loop cannot be set up: {error}")))?;
+    let reactor = Reactor::new(seat.listeners, options(config)?).map_err(|error| {
+        Error::config(format!("the event loop cannot be set up: {}", reason(&error)))
+    })?;
     seat.slot.set_state(State::Ready);
     seat.bell.ring();
     Ok((wsgi, reactor))

@@ -18,8 +18,9 @@ use crate::sys::signal::{Pipe, Signal};
 const SIGNALS: u32 = 0;
 const LIFELINE: u32 = 1;
 
-/// How long idle keep-alive connections of a retiring worker may still bring a request, at most.
-const IDLE_GRACE: Duration = Duration::from_secs(2);
+/// How long the connections of a retiring worker may still bring a request: new ones, and idle
+/// keep-alive ones if `keepalive` is not shorter.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Serves until the worker's end; returns its exit status.
 ///
@@ -73,7 +74,7 @@ pub fn serve(
             seat.slot.set_state(State::Retiring);
             seat.bell.ring();
             let keep_alive = Duration::from_secs(seat.config.keepalive);
-            reactor.retire(keep_alive.min(IDLE_GRACE));
+            reactor.retire(keep_alive.min(GRACE), GRACE);
         }
         if retiring && reactor.is_empty() {
             return Ok(0);

@@ -65,6 +65,10 @@ def printed(query):
     return "ok"
 
 
+def variable(query):
+    return repr(os.environ.get(query))
+
+
 def titles(query):
     return repr((sys.argv[0], sys.executable))
 

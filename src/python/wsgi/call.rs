@@ -14,8 +14,10 @@ use super::start_response::{self, ClientGone, More, RefusedBody};
 use crate::app::{AccessSink, App};
 use crate::http::Reject;
 use crate::python::ffi::{self, HeldBytes};
-use crate::python::support;
+use crate::python::loader::exit_status;
+use crate::python::{interpreter, support};
 use crate::reactor::{Exchange, Refusal, Request, Shared};
+use crate::sys::process;
 
 /// A loaded WSGI application and what is reused from request to request.
 pub struct Wsgi {
@@ -76,7 +78,7 @@ impl App for Wsgi {
             };
             let mut turn = Turn { py, request: &request, exchange, access };
             let sendfile = self.sendfile;
-            let called = self.app.bind(py).call1((&environ, start));
+            let called = worker_only(py, self.app.bind(py).call1((&environ, start)));
             let result = called.and_then(|iterable| {
                 let sent = send_body(&iterable, exchange, serial, sendfile);
                 turn.tell_dropped();
@@ -209,12 +211,32 @@ fn send_body(
         let sent = exchange.write_file(serial, range.file, range.offset, range.count);
         return sent.map_err(refused);
     }
-    for item in iterable.try_iter()? {
-        let item = item?;
+    let mut items = iterable.try_iter()?;
+    while let Some(item) = worker_only(py, items.next().transpose())? {
         let bytes = start_response::bytes(&item)?;
         start_response::send(py, exchange, serial, bytes, More::Unknown)?;
     }
     exchange.finish(serial).map_err(refused)
+}
+
+/// What came out of the application, if this still is the worker. A process that the application has
+/// forked and let return from here ends as a Python program does: the client, the listeners and the
+/// event loop are the worker's.
+fn worker_only<T>(py: Python<'_>, outcome: PyResult<T>) -> PyResult<T> {
+    if !process::is_copy() {
+        return outcome;
+    }
+    let status = outcome.err().map_or(0, |error| {
+        exit_status(py, &error).unwrap_or_else(|| {
+            tracing::error!(
+                "Error in a process forked by the application\n{}",
+                support::traceback(py, &error)
+            );
+            1
+        })
+    });
+    interpreter::finalize(py);
+    process::exit_now(status)
 }
 
 fn refused(refusal: Refusal) -> PyErr {

@@ -247,8 +247,10 @@ impl Environ {
                 environ.set_item(key, value)?;
                 continue;
             }
+            let count = environ.len();
             let found = ffi::set_default(environ, &key, &value)?;
-            if !found.is(&value) {
+            // Not told by the value: Python has but one object for each string of one character.
+            if environ.len() == count {
                 // A repeated header: joined as RFC 9110 section 5.3 allows.
                 let joined = found.add(intern!(py, ",")).and_then(|text| text.add(&value))?;
                 environ.set_item(key, joined)?;

@@ -48,6 +48,12 @@ pub fn is_alive(pid: i32) -> bool {
     read(pid).is_some_and(|stat| stat.alive)
 }
 
+/// Waits for something, with no thread at work.
+pub fn is_asleep(pid: i32) -> bool {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    text.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('S'))
+}
+
 /// The command line as `ps` shows it, which is where process titles end up.
 pub fn title(pid: i32) -> String {
     let raw = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();

@@ -7,10 +7,12 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use crate::harness::cases::on_both_servers;
-use crate::harness::{BOUND, Builder, Client, Server, ServerKind};
+use crate::harness::cases::{on_both_servers, on_rgunicorn};
+use crate::harness::{BOUND, Builder, Client, Server, ServerKind, process};
 
 on_both_servers!(broken_application, broken_configuration);
+
+on_rgunicorn!(a_failed_reload_changes_nothing_for_later_workers);
 
 /// Answers; with a query string, once the named pipe it holds was opened by somebody else.
 const APP: &str = "import os
@@ -102,5 +104,46 @@ fn broken_configuration(kind: ServerKind) {
         } else {
             assert_eq!(server.wait_exit(BOUND).code(), Some(1));
         }
+    }
+}
+
+const SURROUNDED: &str = "import os\nos.write(2, b'note: loaded in\\n')\n\
+    def app(environ, start_response):\n    start_response('200 OK', [])\n    \
+    return [(os.environ['WHO'] + ' in ' + os.path.basename(os.getcwd())).encode()]\n";
+
+/// A worker that is replaced after a reload has failed finds directory and environment as before.
+fn a_failed_reload_changes_nothing_for_later_workers(kind: ServerKind) {
+    const CONF: &str = "raw_env = ['WHO=old']\nchdir = 'home'\nbind = '127.0.0.1:0'\n";
+    for (conf, app, message) in [
+        ("raise ValueError('from the file')\n", SURROUNDED, "ValueError: from the file"),
+        ("raw_env = ['WHO=new']\nbind = ':x'\n", SURROUNDED, "'x' is not a valid port number"),
+        (
+            "raw_env = ['WHO=new']\nbind = '127.0.0.1:0'\n",
+            "import no_such_module\n",
+            "The reload failed: ",
+        ),
+    ] {
+        let builder = Builder::new(kind).in_own_dir().app("surrounded:app");
+        fs::create_dir(builder.dir().join("home")).expect("the directory is writable");
+        let server = builder
+            .without_bind()
+            .file("home/surrounded.py", SURROUNDED)
+            .file("gunicorn.conf.py", CONF)
+            .start();
+        let line = server.log.wait_for("Listening at: http://");
+        let (_, at) = line.split_once("http://").expect("the line has an address");
+        let addr = at.split(' ').next().and_then(|at| at.parse().ok()).expect("an address");
+        let answer = || Client::connect(addr).get("/").text();
+        assert_eq!(answer(), "old in home");
+        fs::write(server.dir().join("gunicorn.conf.py"), conf).expect("the file is writable");
+        let path = server.dir().join("home/surrounded.py");
+        fs::write(&path, app).expect("the file is writable");
+        server.signal(Signal::SIGHUP);
+        server.log.wait_for(message);
+        fs::write(&path, SURROUNDED).expect("the file is writable");
+        let mark = server.log.mark();
+        process::signal(server.wait_workers(1)[0], Signal::SIGKILL);
+        server.log.wait_for_since(mark, "note: loaded in");
+        assert_eq!(answer(), "old in home", "{message}");
     }
 }
