@@ -186,8 +186,8 @@ impl Environ {
             environ.set_item(&fixed.query_string, ffi::latin1(py, query)?)?;
         }
         // Underscores in names are only let through from where they are trusted.
-        let mut mounted = head.fields().filter(|(name, _)| is_script_name(name));
-        let script_name = mounted.next().map_or(self.script_name.as_bytes(), |(_, value)| value);
+        let mounted = head.fields().filter(|(name, _)| is_script_name(name)).last();
+        let script_name = mounted.map_or(self.script_name.as_bytes(), |(_, value)| value);
         if !script_name.is_empty() {
             let Some(rest) = path.strip_prefix(script_name) else {
                 let (path, script_name) = (path.to_vec(), script_name.to_vec());
