@@ -130,7 +130,7 @@ fn argument(name: &'static str, flags: &'static [&'static str], shape: Shape) ->
         // The last of several wins, as in argparse.
         Shape::None | Shape::Switch(_) => arg.action(ArgAction::SetTrue).overrides_with(name),
         Shape::Many => value(arg).action(ArgAction::Append).num_args(1),
-        Shape::Optional => value(arg).overrides_with(name).num_args(0..=1),
+        Shape::Optional(_) => value(arg).overrides_with(name).num_args(0..=1),
         Shape::One | Shape::Int => value(arg).overrides_with(name).num_args(1),
     }
 }
@@ -197,6 +197,7 @@ fn flags(matches: &ArgMatches) -> Result<Flags, Error> {
                 Value::List(texts.into_iter().map(Value::Str).collect())
             }
             (_, Some(text)) => Value::Str(text),
+            (Shape::Optional(without), None) => without.into(),
             (_, None) => Value::None,
         };
         values.push((option.name, value));
@@ -326,6 +327,18 @@ mod tests {
         assert_eq!(flags.values, [("workers", 3.into()), ("raw_env", env)]);
         let flags = given(&["--preload", "--preload", "--no-sendfile"]);
         assert_eq!(flags.values, [("preload_app", true.into()), ("sendfile", false.into())]);
+    }
+
+    #[test]
+    fn values_that_may_be_left_out_stand_for_what_the_table_says() {
+        assert_eq!(given(&["--proxy-protocol"]).values, [("proxy_protocol", "auto".into())]);
+        let flags = given(&["app:app", "--proxy-protocol", "--no-request-buffering"]);
+        let expected = [("proxy_protocol", "auto".into()), ("request_buffering", false.into())];
+        assert_eq!(flags.values, expected);
+        assert_eq!(given(&["--proxy-protocol=v2"]).values, [("proxy_protocol", "v2".into())]);
+        // As with argparse, the next word is the value.
+        let flags = given(&["--proxy-protocol", "app:app"]);
+        assert_eq!((flags.app, flags.values), (None, vec![("proxy_protocol", "app:app".into())]));
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod reference;
 pub mod setting;
 pub mod settings;
 mod shell;
+mod size;
 pub mod value;
 
 use std::path::{Path, PathBuf};
@@ -136,8 +137,8 @@ mod tests {
                 assert!(flags.insert(*flag), "{flag} twice");
             }
         }
-        // gunicorn 27 has 120 settings; --venv is ours.
-        assert_eq!(names.len(), 121);
+        // gunicorn 27 has 120 settings; --venv, and those for slow clients and large bodies, are ours.
+        assert_eq!(names.len(), 120 + 1 + 7);
     }
 
     #[test]

@@ -113,18 +113,25 @@ mod tests {
         let config = Config { pidfile: Some("/run/x".into()), ..Config::default() };
         let text = print(&config, false);
         assert_eq!(text.lines().count(), TABLE.len());
-        for line in [
-            "bind                     = ['127.0.0.1:8000']",
-            "check_config             = False",
-            "forwarded_allow_ips      = ['127.0.0.1', '::1']",
-            "header_map               = drop",
-            "limit_request_field_size = 8190",
-            "pidfile                  = /run/x",
-            "proc_name                = None",
-            "secure_scheme_headers    = {'X-FORWARDED-PROTOCOL': 'ssl', \
-             'X-FORWARDED-PROTO': 'https', 'X-FORWARDED-SSL': 'on'}",
-            "sendfile                 = None",
+        // As wide as gunicorn's longest name, permit_unconventional_http_version.
+        for (name, value) in [
+            ("bind", "['127.0.0.1:8000']"),
+            ("check_config", "False"),
+            ("forwarded_allow_ips", "['127.0.0.1', '::1']"),
+            ("header_map", "drop"),
+            ("limit_request_field_size", "8190"),
+            ("permit_unconventional_http_version", "False"),
+            ("pidfile", "/run/x"),
+            ("proc_name", "None"),
+            ("proxy_protocol", "off"),
+            (
+                "secure_scheme_headers",
+                "{'X-FORWARDED-PROTOCOL': 'ssl', 'X-FORWARDED-PROTO': 'https', \
+                 'X-FORWARDED-SSL': 'on'}",
+            ),
+            ("sendfile", "None"),
         ] {
+            let line = format!("{name:34} = {value}");
             assert!(text.lines().any(|other| other == line), "no line {line:?} in\n{text}");
         }
         assert!(text.lines().is_sorted());
@@ -135,7 +142,7 @@ mod tests {
         let mut config = Config { workers: 3, ..Config::default() };
         config.origins.insert("workers", Origin::CommandLine);
         let text = print(&config, true);
-        let line = "workers                  = 3  # -w/--workers on the command line";
+        let line = format!("{:34} = 3  # -w/--workers on the command line", "workers");
         assert!(text.lines().any(|other| other == line), "no line {line:?} in\n{text}");
         assert_eq!(text.matches('#').count(), 1, "{text}");
     }

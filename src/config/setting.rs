@@ -68,8 +68,8 @@ pub enum Shape {
     Int,
     /// A flag with one value that may be repeated.
     Many,
-    /// A flag with a value that may be left out.
-    Optional,
+    /// A flag with a value that may be left out, which then is this.
+    Optional(&'static str),
 }
 
 /// When a changed value takes effect.
@@ -93,7 +93,7 @@ impl fmt::Display for Reload {
     }
 }
 
-/// The sections of the reference, under gunicorn's names.
+/// The sections of the reference, under gunicorn's names where it has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Section {
     ConfigFile,
@@ -104,6 +104,8 @@ pub enum Section {
     ServerMechanics,
     Logging,
     ProcessNaming,
+    /// Ours: gunicorn has no settings of this kind.
+    ClientsAndBuffers,
 }
 
 impl Section {
@@ -117,6 +119,7 @@ impl Section {
             Self::ServerMechanics => "Server Mechanics",
             Self::Logging => "Logging",
             Self::ProcessNaming => "Process Naming",
+            Self::ClientsAndBuffers => "Slow Clients and Large Bodies",
         }
     }
 }

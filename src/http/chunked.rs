@@ -4,10 +4,20 @@ use memchr::memchr;
 
 use super::body::{Eof, Progress};
 use super::chars::{TOKEN, trim_end, trim_start};
-use super::fields::{Field, Place, Rules, Section};
+use super::fields::{Field, MAX_HEAD, Place, Rules, Section, Verdict};
 use super::head::HeadParser;
 use super::reject::Reject;
 use super::target::hex;
+
+/// What size lines may take beyond [`LINE`] bytes each, and beyond the data of their chunks, before a
+/// body is refused: 16 KiB.
+///
+/// Extensions are read and thrown away. Without this bound a client could send one byte of data with
+/// kilobytes of extensions, again and again, and keep the server busy below every other limit.
+const SLACK: u64 = 16 << 10;
+
+/// Bytes of a size line that are nobody's fault: as many digits as a size can have.
+const LINE: usize = 16;
 
 /// Takes the framing off a chunked body.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +26,10 @@ pub struct ChunkedDecoder {
     /// What has arrived of a size line, of the end of a chunk or of the trailer section, as far as
     /// it did not come in one piece. Keeps the trailers in the end.
     pending: Vec<u8>,
+    /// Values of trailers that did not arrive in one piece.
+    side: Vec<u8>,
+    /// Bytes of size lines that no data stands against, as [`SLACK`] counts them.
+    debt: u64,
     trailers: Vec<Field>,
 }
 
@@ -75,8 +89,9 @@ impl ChunkedDecoder {
     /// Name and value of each trailer field, once the body is complete.
     #[must_use]
     pub fn trailers(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
-        let buf = self.pending.as_slice();
-        self.trailers.iter().map(move |field| (field.name.of(buf), field.value.of(buf)))
+        let (buf, side) = (self.pending.as_slice(), self.side.as_slice());
+        let trailers = self.trailers.iter();
+        trailers.map(move |field| (field.name.of(buf, side), field.value.of(buf, side)))
     }
 
     fn size(&mut self, limit: usize, input: &[u8]) -> Result<usize, Reject> {
@@ -92,13 +107,18 @@ impl ChunkedDecoder {
                 // A bare LF does not end the line; the line will be refused for it.
                 continue;
             }
-            let size = if self.pending.is_empty() {
-                read_size(&input[..feed - 1], limit).ok_or_else(too_long)??
+            let line = if self.pending.is_empty() {
+                &input[..feed - 1]
             } else {
                 self.pending.extend_from_slice(&input[..feed]);
-                let line = self.pending.split_last().map_or(&[][..], |(_, line)| line);
-                read_size(line, limit).ok_or_else(too_long)??
+                self.pending.split_last().map_or(&[][..], |(_, line)| line)
             };
+            let size = read_size(line, limit).ok_or_else(too_long)??;
+            self.debt += line.len().saturating_sub(LINE) as u64;
+            if self.debt > SLACK {
+                return Err(Reject::chunk_extension("too many bytes for so little data"));
+            }
+            self.debt = self.debt.saturating_sub(size);
             self.pending.clear();
             self.state =
                 if size == 0 { State::Trailers(Section::default()) } else { State::Data(size) };
@@ -140,11 +160,18 @@ impl ChunkedDecoder {
             return Ok(2);
         }
         let before = self.pending.len();
+        if before + input.len() > MAX_HEAD {
+            return Err(Reject::fields_too_large("max buffer headers").with_request());
+        }
         self.pending.extend_from_slice(input);
-        let rules = Rules { limits: &parser.limits, policy: &parser.policy, place: Place::Trailer };
         let trailers = &mut self.trailers;
+        let take = |verdict| {
+            if let Verdict::Keep(field) = verdict {
+                trailers.push(field);
+            }
+        };
         let end = section
-            .advance(rules, &self.pending, |field| trailers.push(field))
+            .advance(Rules { parser, place: Place::Trailer }, &self.pending, &mut self.side, take)
             .map_err(Reject::with_request)?;
         match end {
             Some(end) => {
@@ -285,6 +312,26 @@ mod tests {
         assert_eq!(refusal(&[b'0'; 8192]), long);
         assert_eq!(refusal(&[&[b'0'; 8191][..], b"\r\n\r\n"].concat()), long);
         assert!(run(&[&[b'0'; 8190][..], b"\r\n\r\n"].concat()).unwrap().2);
+    }
+
+    #[test]
+    fn size_lines_may_not_be_much_longer_than_the_data() {
+        let chunk = |line: usize, size: usize| {
+            let extension = "x".repeat(line - 5);
+            format!("{size:04x};{extension}\r\n{}\r\n", "d".repeat(size))
+        };
+        let message = "Invalid chunk extension: too many bytes for so little data";
+        // 16 bytes are free for each line, 16 KiB for the body, and a byte for each byte of data.
+        let fine = chunk(16 + 4096, 0x1000).repeat(100) + &chunk(16, 1).repeat(10_000);
+        assert_eq!(run(fine.as_bytes()).unwrap().0.len(), 100 * 0x1000 + 10_000);
+        let fine = chunk(16 + 4096, 1).repeat(4);
+        assert_eq!(run(fine.as_bytes()).unwrap().0, b"dddd");
+        assert_eq!(refusal((fine.clone() + &chunk(16 + 5, 1)).as_bytes()), message);
+        assert_eq!(refusal((chunk(16, 0xffff) + &fine + &chunk(16 + 5, 1)).as_bytes()), message);
+        // Leading zeros are as idle as extensions.
+        let zeros = format!("{}1\r\nd\r\n", "0".repeat(8000));
+        assert_eq!(run(zeros.repeat(2).as_bytes()).unwrap().0, b"dd");
+        assert_eq!(refusal(zeros.repeat(3).as_bytes()), message);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::strict::is_method;
 /// Requests with more fields are left to the strict parser.
 const MAX_FIELDS: usize = 64;
 
-/// Parses a head that is complete and beyond doubt. False leaves the rest to the strict parser,
+/// Parses a head that is complete and beyond doubt, into a store that is empty. False leaves the rest to the strict parser,
 /// whose answer would be the same wherever this one says true.
 pub(super) fn parse(parser: &HeadParser, store: &mut HeadStore, buf: &[u8]) -> bool {
     // httparse would skip any number of empty lines.
@@ -48,12 +48,12 @@ pub(super) fn parse(parser: &HeadParser, store: &mut HeadStore, buf: &[u8]) -> b
     let facts = Facts {
         method: Span::new(skip, method.len()),
         target: Span::new(skip + method.len() + 1, target.len()),
+        version: (1, minor),
         minor,
         end: skip + len,
         keep_alive: minor >= 1,
         ..Facts::default()
     };
-    store.fields.clear();
     store.fields.reserve(request.headers.len());
     let mut pass =
         Pass { parser, trusted: store.trusted, facts, connection: false, content_type: false };
@@ -76,7 +76,7 @@ pub(super) fn parse(parser: &HeadParser, store: &mut HeadStore, buf: &[u8]) -> b
             Some(true) => {
                 store.fields.push(Field { name: Span::new(skip + at, name.len()), value });
             }
-            Some(false) => {}
+            Some(false) => store.drop_field(Span::new(skip + at, name.len())),
             None => return false,
         }
     }

@@ -5,19 +5,21 @@
 //! other cases: it takes the head in pieces, refuses it as soon as something is wrong, and says
 //! what.
 
-use super::fields::{Field, Section, Span};
+use super::fields::{Field, MAX_HEAD, Section, Span};
 use super::forwarded::Policy;
 use super::framing::Framing;
+use super::lenient::Lenient;
 use super::limits::Limits;
 use super::reject::Reject;
 use super::view::Head;
 use super::{fast, strict};
 
-/// What is the same for all connections of a server: limits and header policy.
+/// What is the same for all connections of a server: limits, header policy and leniency.
 #[derive(Clone, Debug, Default)]
 pub struct HeadParser {
     pub(super) limits: Limits,
     pub(super) policy: Policy,
+    pub(super) lenient: Lenient,
 }
 
 /// What [`HeadParser::parse`] found.
@@ -41,6 +43,10 @@ pub struct HeadStore {
     pub(super) stage: Stage,
     pub(super) facts: Facts,
     pub(super) fields: Vec<Field>,
+    /// The names of the fields that the policy left out.
+    pub(super) dropped: Vec<Span>,
+    /// What a lenient parser had to change: a method in upper case, values of folded fields.
+    pub(super) side: Vec<u8>,
 }
 
 /// How far the strict parser has come.
@@ -61,6 +67,9 @@ pub(super) enum Stage {
 pub(super) struct Facts {
     pub(super) method: Span,
     pub(super) target: Span,
+    /// The version as sent.
+    pub(super) version: (u8, u8),
+    /// The minor version of HTTP/1 by whose rules the request is read.
     pub(super) minor: u8,
     /// Position after the empty line.
     pub(super) end: usize,
@@ -75,7 +84,14 @@ impl HeadStore {
     /// For a connection whose peer is `trusted` to set the headers of a proxy.
     #[must_use]
     pub fn new(trusted: bool) -> Self {
-        Self { trusted, stage: Stage::Start, facts: Facts::default(), fields: Vec::new() }
+        Self {
+            trusted,
+            stage: Stage::Start,
+            facts: Facts::default(),
+            fields: Vec::new(),
+            dropped: Vec::new(),
+            side: Vec::new(),
+        }
     }
 
     /// Prepares for another connection, keeping the memory.
@@ -91,7 +107,7 @@ impl HeadStore {
     /// fields as were known when the error was found.
     #[must_use]
     pub fn head<'b>(&'b self, buf: &'b [u8]) -> Head<'b> {
-        Head { buf, store: self }
+        Head { buf: &buf[..buf.len().min(MAX_HEAD)], store: self }
     }
 
     /// Whether part of a head has been seen and the rest has not.
@@ -110,16 +126,35 @@ impl HeadStore {
         }
     }
 
+    /// Notes a field that is left out. Rare, so that it should not weigh on the others.
+    #[cold]
+    pub(super) fn drop_field(&mut self, name: Span) {
+        self.dropped.push(name);
+    }
+
     pub(super) fn restart(&mut self) {
         self.stage = Stage::Start;
+        self.clear();
+    }
+
+    /// Forgets what was found, keeping the memory.
+    pub(super) fn clear(&mut self) {
         self.fields.clear();
+        self.dropped.clear();
+        self.side.clear();
     }
 }
 
 impl HeadParser {
     #[must_use]
     pub fn new(limits: Limits, policy: Policy) -> Self {
-        Self { limits, policy }
+        Self { limits, policy, lenient: Lenient::default() }
+    }
+
+    /// The same parser, but as lenient as this.
+    #[must_use]
+    pub fn lenient(self, lenient: Lenient) -> Self {
+        Self { lenient, ..self }
     }
 
     /// Looks for a head at the start of `buf`.

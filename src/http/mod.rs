@@ -14,8 +14,11 @@ mod forwarded;
 mod framing;
 mod head;
 mod headers;
+mod interim;
+mod lenient;
 mod limits;
 mod pages;
+mod proxy;
 mod quote;
 mod reject;
 mod response;
@@ -32,11 +35,12 @@ pub use forwarded::{BadNetwork, HeaderMap, Policy, TrustList};
 pub use framing::Framing;
 pub use head::{HeadParser, HeadStore, Parse};
 pub use headers::{HeadError, HeaderBlock, check_status};
+pub use interim::{CONTINUE, encode_early_hints};
+pub use lenient::Lenient;
 pub use limits::Limits;
 pub use pages::{error_page, internal_server_error};
+pub use proxy::{ProxyInfo, ProxyMode, ProxyParse, ProxyProtocol, parse_proxy_header};
 pub use reject::{Reject, RejectKind};
-pub use response::{
-    CHUNK_END, CONTINUE, LAST_CHUNK, Plan, ResponseBody, chunk_prefix, encode_head,
-};
+pub use response::{CHUNK_END, LAST_CHUNK, Plan, ResponseBody, chunk_prefix, encode_head};
 pub use target::percent_decode;
 pub use view::Head;

@@ -1,6 +1,7 @@
 //! Why a request is refused: status, reason and the texts for the log and for the page.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use super::{pages, quote};
 
@@ -33,6 +34,16 @@ pub enum RejectKind {
     Chunk,
     /// The path does not start with the configured `SCRIPT_NAME`.
     ScriptName,
+    /// The PROXY header is invalid.
+    Proxy,
+    /// The peer may not send a PROXY header.
+    ProxyForbidden,
+    /// The client was too slow.
+    Timeout,
+    /// The body is larger than allowed.
+    BodyTooLarge,
+    /// There is no room for the body.
+    Storage,
 }
 
 /// A request that is answered with an error page, after which the connection is closed.
@@ -43,7 +54,8 @@ pub struct Reject {
     pub status: u16,
     /// Reason phrase of the answer; also the title of the page.
     pub reason: &'static str,
-    /// For the log line `Invalid request from ip=IP: {message}`. All characters are latin-1.
+    /// For the log line `Invalid request from ip=IP: {message}`. Bytes of the client are in it as
+    /// Python's `repr` shows latin-1 text.
     pub message: String,
     /// Whether an access line is due: the head was understood well enough to be a request.
     pub has_request: bool,
@@ -58,6 +70,10 @@ impl Reject {
             // These two reasons are gunicorn's.
             RejectKind::TransferCoding => (501, "Bad Request"),
             RejectKind::ScriptName => (500, "Bad Request"),
+            RejectKind::ProxyForbidden => (403, "Forbidden"),
+            RejectKind::Timeout => (408, "Request Timeout"),
+            RejectKind::BodyTooLarge => (413, "Content Too Large"),
+            RejectKind::Storage => (507, "Insufficient Storage"),
             _ => (400, "Bad Request"),
         };
         Self { kind, status, reason, message, has_request: false }
@@ -77,6 +93,51 @@ impl Reject {
         .with_request()
     }
 
+    /// The refusal of a head that has not arrived in full `seconds` after its first byte.
+    #[must_use]
+    pub fn head_timeout(seconds: u64) -> Self {
+        Self::new(
+            RejectKind::Timeout,
+            format!("The head of the request did not arrive within {seconds} s"),
+        )
+    }
+
+    /// The refusal of a request of whose body nothing has arrived for `seconds`.
+    #[must_use]
+    pub fn body_timeout(seconds: u64) -> Self {
+        Self::new(
+            RejectKind::Timeout,
+            format!("Nothing of the body of the request arrived for {seconds} s"),
+        )
+        .with_request()
+    }
+
+    /// The refusal of a request whose body has more than `limit` bytes.
+    #[must_use]
+    pub fn body_too_large(limit: u64) -> Self {
+        Self::new(
+            RejectKind::BodyTooLarge,
+            format!("The body of the request is larger than {limit} bytes"),
+        )
+        .with_request()
+    }
+
+    /// The refusal of a request whose body cannot be put into a file. `problem` is for the log alone.
+    #[must_use]
+    pub fn no_storage(problem: &str) -> Self {
+        Self::new(
+            RejectKind::Storage,
+            format!("The body of the request cannot be stored: {problem}"),
+        )
+        .with_request()
+    }
+
+    /// The refusal of a PROXY header from a peer that may not send one.
+    #[must_use]
+    pub fn proxy_forbidden(peer: IpAddr) -> Self {
+        Self::new(RejectKind::ProxyForbidden, format!("Proxy request from '{peer}' not allowed"))
+    }
+
     /// The text of the page, not yet escaped.
     #[must_use]
     pub fn page_message(&self) -> String {
@@ -86,6 +147,9 @@ impl Reject {
             RejectKind::Method => format!("Invalid Method '{message}'"),
             RejectKind::Version => format!("Invalid HTTP Version '{message}'"),
             RejectKind::FieldsTooLarge => format!("Error parsing headers: '{message}'"),
+            RejectKind::Proxy => format!("'{message}'"),
+            RejectKind::ProxyForbidden => "Request forbidden".to_owned(),
+            RejectKind::Storage => "There is no room for the body of the request".to_owned(),
             _ => message.clone(),
         }
     }
@@ -158,6 +222,15 @@ impl Reject {
         )
     }
 
+    /// `what` is the line or a remark.
+    pub(super) fn proxy_line(what: &[u8]) -> Self {
+        Self::new(RejectKind::Proxy, format!("Invalid PROXY line: {}", quote::text(what)))
+    }
+
+    pub(super) fn proxy_header(what: &str) -> Self {
+        Self::new(RejectKind::Proxy, format!("Invalid PROXY header: {what}"))
+    }
+
     pub(super) fn chunk_size(what: &[u8]) -> Self {
         Self::new(RejectKind::Chunk, format!("Invalid chunk size: {}", quote::bytes(what)))
             .with_request()
@@ -181,3 +254,37 @@ impl fmt::Display for Reject {
 }
 
 impl std::error::Error for Reject {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_clients_and_logs_are_told() {
+        let told = |reject: Reject| {
+            let page = String::from_utf8(reject.page()).unwrap();
+            assert!(page.starts_with(&format!("HTTP/1.1 {} {}\r\n", reject.status, reject.reason)));
+            assert!(page.contains(&format!("<title>{}</title>", reject.reason)));
+            (reject.status, reject.page_message(), reject.message, reject.has_request)
+        };
+        let same =
+            |status, text: &str, request| (status, text.to_owned(), text.to_owned(), request);
+        assert_eq!(told(Reject::head_timeout(60)), {
+            same(408, "The head of the request did not arrive within 60 s", false)
+        });
+        assert_eq!(told(Reject::body_timeout(5)), {
+            same(408, "Nothing of the body of the request arrived for 5 s", true)
+        });
+        assert_eq!(told(Reject::body_too_large(1024)), {
+            same(413, "The body of the request is larger than 1024 bytes", true)
+        });
+        let (status, page, log, request) = told(Reject::no_storage("/t\u{e4}\u{20ac}: disk full"));
+        assert_eq!((status, request), (507, true));
+        assert_eq!(page, "There is no room for the body of the request");
+        assert_eq!(log, "The body of the request cannot be stored: /t\u{e4}\u{20ac}: disk full");
+        let (status, page, log, request) = told(Reject::proxy_forbidden([10, 0, 0, 1].into()));
+        assert_eq!((status, request), (403, false));
+        assert_eq!(page, "Request forbidden");
+        assert_eq!(log, "Proxy request from '10.0.0.1' not allowed");
+    }
+}

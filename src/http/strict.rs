@@ -2,10 +2,11 @@
 
 use memchr::memchr;
 
-use super::chars::{is_token, same};
-use super::fields::{MAX_HEAD, Place, Rules, Section, Span};
+use super::chars::{is_token, same, trim};
+use super::fields::{MAX_HEAD, Place, Rules, Section, Span, Verdict};
 use super::framing;
 use super::head::{Facts, HeadParser, HeadStore, Stage};
+use super::lenient::Lenient;
 use super::reject::Reject;
 use super::{quote, target};
 
@@ -31,28 +32,32 @@ fn advance(parser: &HeadParser, store: &mut HeadStore, buf: &[u8]) -> Result<boo
             _ => 0,
         };
         store.stage = Stage::Line { start, searched: start };
-        // The fast parser may have left some when it gave up.
-        store.fields.clear();
+        // The fast parser may have left something when it gave up.
+        store.clear();
     }
     if let Stage::Line { start, searched } = store.stage {
         let Some(feed) = request_line_end(parser.limits.line, start, searched, buf)? else {
             store.stage = Stage::Line { start, searched: buf.len() };
             return Ok(false);
         };
-        store.facts = request_line(start, &buf[start..feed - 1])?;
+        let line = &buf[start..feed - 1];
+        store.facts = request_line(parser.lenient, start, line, &mut store.side)?;
         store.stage = Stage::Fields(Section::at(feed + 1));
     }
     let Stage::Fields(section) = &mut store.stage else { return Ok(false) };
     let place = Place::Head { trusted: store.trusted, minor: store.facts.minor };
-    let rules = Rules { limits: &parser.limits, policy: &parser.policy, place };
-    let fields = &mut store.fields;
-    let end = match section.advance(rules, buf, |field| fields.push(field)) {
+    let (fields, dropped) = (&mut store.fields, &mut store.dropped);
+    let take = |verdict| match verdict {
+        Verdict::Keep(field) => fields.push(field),
+        Verdict::Drop(name) => dropped.push(name),
+    };
+    let end = match section.advance(Rules { parser, place }, buf, &mut store.side, take) {
         Ok(Some(end)) if end <= MAX_HEAD => end,
         Ok(None) if buf.len() <= MAX_HEAD => return Ok(false),
         Ok(_) => return Err(Reject::fields_too_large("max buffer headers")),
         Err(reject) => {
             // An access line for this request knows no headers, as with gunicorn.
-            fields.clear();
+            store.fields.clear();
             return Err(reject);
         }
     };
@@ -94,17 +99,25 @@ fn request_line_end(
     Ok(Some(feed))
 }
 
-/// Reads `line`, which lies at `start`.
-fn request_line(start: usize, line: &[u8]) -> Result<Facts, Reject> {
+/// Reads `line`, which lies at `start`. A method that has to be changed is put into `side`.
+fn request_line(
+    lenient: Lenient,
+    start: usize,
+    line: &[u8],
+    side: &mut Vec<u8>,
+) -> Result<Facts, Reject> {
     let mut parts = line.splitn(3, |&byte| byte == b' ');
     let (Some(method), Some(target), Some(version)) = (parts.next(), parts.next(), parts.next())
     else {
         return Err(Reject::request_line(line));
     };
-    if !is_method(method) || !is_token(method) {
+    if !(lenient.unconventional_method || is_method(method)) || !is_token(method) {
         return Err(Reject::method(method));
     }
-    if !target::is_valid(method, target) {
+    let folded = lenient.casefold_method && method.iter().any(u8::is_ascii_lowercase);
+    let named = if folded { Span::upper(method, side) } else { Span::new(start, method.len()) };
+    let name = if folded { named.of(&[], side) } else { method };
+    if !target::is_valid(name, target) {
         return Err(Reject::request_line(line));
     }
     let (major, minor) = match version {
@@ -113,13 +126,20 @@ fn request_line(start: usize, line: &[u8]) -> Result<Facts, Reject> {
         }
         _ => return Err(Reject::version(&quote::text(version))),
     };
-    if major != 1 {
+    if major != 1 && !lenient.unconventional_version {
         return Err(Reject::version(&format!("({major}, {minor})")));
     }
     Ok(Facts {
-        method: Span::new(start, method.len()),
+        method: named,
         target: Span::new(start + method.len() + 1, target.len()),
-        minor,
+        version: (major, minor),
+        // RFC 9110 section 2.5: nothing is known of the rules of other versions, so a later one is
+        // taken for the last of these, and an earlier one for the first.
+        minor: match major {
+            0 => 0,
+            1 => minor,
+            _ => 1,
+        },
         ..Facts::default()
     })
 }
@@ -136,9 +156,10 @@ fn conclude(store: &mut HeadStore, buf: &[u8]) -> Result<(), Reject> {
     let message = framing::message(minor, head.fields())?;
     let named = |name: &[u8]| name == b"CONNECT";
     let wish = head.fields().find(|(name, _)| same(name, b"connection"));
-    let wish = wish.and_then(|(_, value)| framing::connection(value));
+    // The value of a folded field may have blanks around it.
+    let wish = wish.and_then(|(_, value)| framing::connection(trim(value)));
     let keep_alive = !message.must_close && !named(head.method()) && wish.unwrap_or(minor >= 1);
-    let host = store.fields.iter().find(|field| same(field.name.of(buf), b"host"));
+    let host = store.fields.iter().find(|field| same(field.name.of(buf, &store.side), b"host"));
     store.facts.host = host.map(|field| field.value);
     store.facts.framing = message.framing;
     store.facts.keep_alive = keep_alive;

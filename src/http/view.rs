@@ -22,22 +22,29 @@ impl<'b> Head<'b> {
         self.store.facts.end
     }
 
-    /// The method, as sent.
+    /// The method, as sent, or in upper case if the parser was told to do so.
     #[must_use]
     pub fn method(&self) -> &'b [u8] {
-        self.store.facts.method.of(self.buf)
+        self.store.facts.method.of(self.buf, &self.store.side)
     }
 
     /// The request target, as sent.
     #[must_use]
     pub fn target(&self) -> &'b [u8] {
-        self.store.facts.target.of(self.buf)
+        self.store.facts.target.of(self.buf, &self.store.side)
     }
 
-    /// Major and minor version; the major one is 1.
+    /// Major and minor version, as sent; the major one is 1 unless the parser is lenient.
     #[must_use]
     pub fn version(&self) -> (u8, u8) {
-        (1, self.store.facts.minor)
+        self.store.facts.version
+    }
+
+    /// The minor version of HTTP/1 by whose rules the request is read and answered: 1 for later
+    /// major versions, 0 for earlier ones.
+    #[must_use]
+    pub fn minor(&self) -> u8 {
+        self.store.facts.minor
     }
 
     #[must_use]
@@ -63,8 +70,17 @@ impl<'b> Head<'b> {
     /// the blanks around them.
     #[must_use]
     pub fn fields(&self) -> impl ExactSizeIterator<Item = (&'b [u8], &'b [u8])> + use<'b> {
-        let buf = self.buf;
-        self.store.fields.iter().map(move |field| (field.name.of(buf), field.value.of(buf)))
+        let (buf, side) = (self.buf, self.store.side.as_slice());
+        let fields = self.store.fields.iter();
+        fields.map(move |field| (field.name.of(buf, side), field.value.of(buf, side)))
+    }
+
+    /// The names of the fields that `header_map` left out, for there is an underscore in them and the
+    /// peer may not send them.
+    #[must_use]
+    pub fn dropped(&self) -> impl ExactSizeIterator<Item = &'b [u8]> + use<'b> {
+        let (buf, side) = (self.buf, self.store.side.as_slice());
+        self.store.dropped.iter().map(move |name| name.of(buf, side))
     }
 
     /// The value of the last field called `name`, in any case.
@@ -76,7 +92,7 @@ impl<'b> Head<'b> {
 
     #[must_use]
     pub fn host(&self) -> Option<&'b [u8]> {
-        self.store.facts.host.map(|host| host.of(self.buf))
+        self.store.facts.host.map(|host| host.of(self.buf, &self.store.side))
     }
 
     #[must_use]
@@ -118,6 +134,8 @@ impl fmt::Debug for Head<'_> {
             .field("keep_alive", &self.keep_alive())
             .field("expect_continue", &self.expect_continue())
             .field("host", &self.host().map(text))
+            .field("minor", &self.minor())
+            .field("dropped", &self.dropped().map(text).collect::<Vec<_>>())
             .field("scheme_https", &self.scheme_https())
             .field("len", &self.len())
             .finish()

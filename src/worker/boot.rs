@@ -7,7 +7,7 @@ use super::serve::serve;
 use crate::app::Seat;
 use crate::config::{Config, HeaderMap as Mapping};
 use crate::error::{Error, Exit};
-use crate::http::{HeadParser, HeaderMap, Limits, Policy, TrustList};
+use crate::http::{HeadParser, HeaderMap, Lenient, Limits, Policy, TrustList};
 use crate::net::listener::Listener;
 use crate::python::interpreter;
 use crate::python::loader::{self, LoadError};
@@ -132,10 +132,17 @@ fn options(config: &Config) -> Result<Options, Error> {
         Mapping::Dangerous => HeaderMap::Dangerous,
     };
     let policy = Policy::new(header_map, &config.forwarder_headers, &config.secure_scheme_headers);
+    let lenient = Lenient {
+        obsolete_folding: config.permit_obsolete_folding,
+        header_spaces: config.strip_header_spaces,
+        unconventional_method: config.permit_unconventional_http_method,
+        unconventional_version: config.permit_unconventional_http_version,
+        casefold_method: config.casefold_http_method,
+    };
     let trusted = TrustList::parse(&config.forwarded_allow_ips)
         .map_err(|error| Error::config(error.to_string()))?;
     Ok(Options {
-        parser: HeadParser::new(limits, policy),
+        parser: HeadParser::new(limits, policy).lenient(lenient),
         trusted,
         keep_alive: std::time::Duration::from_secs(config.keepalive),
         connections: size(config.worker_connections).max(1),

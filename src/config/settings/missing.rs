@@ -52,43 +52,14 @@ pub static MISSING: &[Missing] = &[
     // Server Mechanics
     row("reuse_port", &["--reuse-port"], Shape::Switch(true), &["False", "None"]),
     row("daemon", &["-D", "--daemon"], Shape::Switch(true), &["False", "None"]),
-    row("worker_tmp_dir", &["--worker-tmp-dir"], Shape::One, &["None"]),
     row("user", &["-u", "--user"], Shape::One, &["None"]),
     row("group", &["-g", "--group"], Shape::One, &["None"]),
     row("umask", &["-m", "--umask"], Shape::One, &["0"]),
     row("initgroups", &["--initgroups"], Shape::Switch(true), &["False", "None"]),
-    row("tmp_upload_dir", &[], Shape::None, &["None"]),
     row("paste", &["--paste", "--paster"], Shape::One, &["None"]),
-    row("proxy_protocol", &["--proxy-protocol"], Shape::Optional, &["off", "False", "None"]),
-    row("proxy_allow_ips", &["--proxy-allow-from"], Shape::One, &["127.0.0.1,::1"]),
     row("protocol", &["--protocol"], Shape::One, &["http"]),
     row("uwsgi_allow_ips", &["--uwsgi-allow-from"], Shape::One, &["127.0.0.1,::1"]),
     row("raw_paste_global_conf", &["--paste-global"], Shape::Many, &["[]", "None"]),
-    row(
-        "permit_obsolete_folding",
-        &["--permit-obsolete-folding"],
-        Shape::Switch(true),
-        &["False", "None"],
-    ),
-    row("strip_header_spaces", &["--strip-header-spaces"], Shape::Switch(true), &["False", "None"]),
-    row(
-        "permit_unconventional_http_method",
-        &["--permit-unconventional-http-method"],
-        Shape::Switch(true),
-        &["False", "None"],
-    ),
-    row(
-        "permit_unconventional_http_version",
-        &["--permit-unconventional-http-version"],
-        Shape::Switch(true),
-        &["False", "None"],
-    ),
-    row(
-        "casefold_http_method",
-        &["--casefold-http-method"],
-        Shape::Switch(true),
-        &["False", "None"],
-    ),
     row("root_path", &["--root-path"], Shape::One, &[""]),
     // Logging
     row(

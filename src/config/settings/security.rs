@@ -1,4 +1,4 @@
-//! Section "Security": limits of a request's head.
+//! Section "Security": limits of a request.
 
 macro_rules! security {
     ($($chain:tt)*) => { settings! { $($chain)* Security {

@@ -54,6 +54,30 @@ macro_rules! server_mechanics {
             reload: Live,
         }
 
+        /// The directory for request bodies that do not fit into memory, if `tmp_upload_dir` is not set.
+        ///
+        /// gunicorn keeps its workers' heartbeat files there, which is why it is often set to a
+        /// directory in memory (`/dev/shm`). rgunicorn has no heartbeat file: a worker's signs of life
+        /// are in memory it shares with the master.
+        worker_tmp_dir: Option<String> = Text {
+            flags: ["--worker-tmp-dir"],
+            metavar: "DIR",
+            default: Value::None,
+            reload: Workers,
+        }
+
+        /// The directory for request bodies that do not fit into memory.
+        ///
+        /// They are kept there in files without a name, which vanish with the request. Default:
+        /// `worker_tmp_dir`, else the directory for temporary files (`TMPDIR` or `/tmp`). A directory
+        /// in memory makes large bodies take memory after all. See `request_buffer_size`.
+        tmp_upload_dir: Option<String> = Text {
+            flags: [],
+            metavar: "",
+            default: Value::None,
+            reload: Workers,
+        }
+
         /// The file for the process id of the master.
         pidfile: Option<String> = Text {
             flags: ["-p", "--pid"],

@@ -169,6 +169,10 @@ fn header_lines() {
         refusal("GET / HTTP/1.1\r\nHost: x\nA"),
         bad("Invalid HTTP Header: 'bare LF as line terminator'")
     );
+    // The feed is what is wrong, even if it is the byte that makes the line too long.
+    let small = HeadParser::new(Limits::new(0, 5, 12), Policy::default());
+    let reject = refused_by(&small, b"GET / HTTP/1.1\r\nExpect: x \nA: b\r\n\r\n");
+    assert_eq!(reject.page_message(), "Invalid HTTP Header: 'bare LF as line terminator'");
     accepted(&with("Empty:\r\nTab:\ta\tb\t\r\nObs: \u{e9}\r\nEmpty: "), |head| {
         let values: Vec<_> = head.fields().map(|(_, value)| value).collect();
         assert_eq!(values, [&b""[..], b"a\tb", "\u{e9}".as_bytes(), b""]);

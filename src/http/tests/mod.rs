@@ -1,6 +1,7 @@
 //! Tests of the module as a whole: tables of cases, and properties over arbitrary input.
 
 mod heads;
+mod lenient;
 mod properties;
 
 use super::{HeadParser, HeadStore, Parse, Reject};

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::{parse, shown};
 use crate::http::head::HeadParser;
 use crate::http::{
-    BodyDecoder, DateCache, Framing, HeadStore, HeaderBlock, HeaderMap, Limits, Parse, Plan,
-    Policy, Reject, ResponseBody, check_status, encode_head, fast,
+    BodyDecoder, DateCache, Framing, HeadStore, HeaderBlock, HeaderMap, Lenient, Limits, Parse,
+    Plan, Policy, Reject, ResponseBody, check_status, encode_head, fast,
 };
 
 /// Pieces of which heads are made; joined at random they are mostly wrong in interesting ways.
@@ -50,6 +50,12 @@ const PIECES: &[&str] = &[
     "A:  b \t\r\n",
     "Empty:\r\n",
     "Long: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n",
+    "Fold: a\r\n",
+    " \t b \r\n",
+    "\tc\r\n",
+    " \r\n",
+    "Blank \t: d\r\n",
+    "Content-Length:\r\n 5\r\n",
     "x",
     "1",
 ];
@@ -67,6 +73,9 @@ fn nearly_right() -> impl Strategy<Value = Vec<u8>> {
         "\r\nPOST /a?b HTTP/1.1\r\n",
         "HEAD //x HTTP/1.0\r\n",
         "PUT /x HTTP/1.2\r\n",
+        "g#t / HTTP/1.1\r\n",
+        "options * HTTP/2.0\r\n",
+        "connect h:80 HTTP/0.9\r\n",
     ]);
     let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3);
     (start, prop::collection::vec(line, 0..9), changes).prop_map(|(start, lines, changes)| {
@@ -83,6 +92,24 @@ pub(super) fn any_head() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![soup(), nearly_right(), prop::collection::vec(any::<u8>(), 0..100)]
 }
 
+pub(super) fn leniency() -> impl Strategy<Value = Lenient> {
+    prop_oneof![Just([false; 5]), any::<[bool; 5]>()].prop_map(
+        |[
+            obsolete_folding,
+            header_spaces,
+            unconventional_method,
+            unconventional_version,
+            casefold_method,
+        ]| Lenient {
+            obsolete_folding,
+            header_spaces,
+            unconventional_method,
+            unconventional_version,
+            casefold_method,
+        },
+    )
+}
+
 /// Small limits, so that they are met, and a policy that has something to decide.
 fn parsers() -> impl Strategy<Value = HeadParser> {
     let mode = prop::sample::select(vec![HeaderMap::Drop, HeaderMap::Refuse, HeaderMap::Dangerous]);
@@ -91,11 +118,11 @@ fn parsers() -> impl Strategy<Value = HeadParser> {
         0usize..10,
         prop::sample::select(vec![0, 1, 2, 3, 12, 40]),
     );
-    (limits, mode).prop_map(|((line, fields, size), mode)| {
+    (limits, mode, leniency()).prop_map(|((line, fields, size), mode, lenient)| {
         let schemes = [("X-FORWARDED-PROTO", "https"), ("X-FORWARDED-SSL", "on")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()));
         let policy = Policy::new(mode, &["SCRIPT_NAME".to_owned()], &schemes);
-        HeadParser::new(Limits::new(line, fields, size), policy)
+        HeadParser::new(Limits::new(line, fields, size), policy).lenient(lenient)
     })
 }
 
@@ -187,8 +214,9 @@ proptest! {
         wire in chunked_wire(),
         places in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
         size in prop::sample::select(vec![6usize, 20, 8190]),
+        lenient in leniency(),
     ) {
-        let parser = HeadParser::new(Limits::new(0, 3, size), Policy::default());
+        let parser = HeadParser::new(Limits::new(0, 3, size), Policy::default()).lenient(lenient);
         let whole = decode(&parser, &wire, &[wire.len()]);
         prop_assert_eq!(&whole, &decode(&parser, &wire, &cuts(&places, wire.len())));
         let every: Vec<_> = (0..=wire.len()).collect();
@@ -276,6 +304,7 @@ fn chunked_wire() -> impl Strategy<Value = Vec<u8>> {
         "A: b\r\n",
         "Host: x\r\n",
         "A_B: c\r\n",
+        " d\r\n",
         "a:",
         "GET /",
     ]);
