@@ -7,6 +7,9 @@ mod app;
 pub mod cli;
 mod config;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod http;
 mod log;
 mod master;

@@ -179,8 +179,8 @@ impl HeadParser {
     }
 
     /// The strict parser alone: what the fast one is tested against.
-    #[cfg(test)]
-    pub(super) fn parse_strictly<'b>(
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn parse_strictly<'b>(
         &self,
         store: &'b mut HeadStore,
         buf: &'b [u8],

@@ -16,7 +16,7 @@ const LAYERS: [&[&str]; 9] = [
     &["app"],
     &["python"],
     &["worker", "master"],
-    &["cli"],
+    &["cli", "fuzz"],
 ];
 
 /// Files longer than this do more than one thing.

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod conformance;
+mod differential;
 mod django;
 mod flask;
 mod harness;

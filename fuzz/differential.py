@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+"""Sends random mutations of valid requests to rgunicorn and to gunicorn and compares what becomes of
+them: what is accepted, what the application saw, what is answered, whether the connection is kept.
+
+See fuzz/README.md. Python 3.9 or newer, standard library only. Exit status 0: every disagreement is
+an intended one (docs/differences.md); 1: there are others; 2: it could not be tried.
+"""
+
+import argparse
+import collections
+import random
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import replace
+
+from differ import exchange, rules, servers
+from differ.cases import Cases
+
+QUIET = 0.15  # seconds without a byte after which a patient client takes a connection for kept
+QUIET_AGAIN = 1.5  # the same when a disagreement is tried again
+MINIMISE = 400  # tries to make an unexplained case smaller
+BATCH = 200  # cases between two looks at the health of the servers
+
+
+def main():
+    options = arguments()
+    profiles = options.profiles.split(",")
+    if not set(profiles) <= set(servers.PROFILES):
+        sys.exit(f"--profiles: choose from {','.join(servers.PROFILES)}")
+    seed = random.randrange(1 << 32) if options.seed is None else options.seed
+    print(f"seed {seed}", flush=True)
+    cases = Cases(seed, profiles)
+    with ExitStack() as stack:
+        pairs = {}
+        for profile in profiles:
+            pairs[profile] = servers.pair(options.rgunicorn, options.gunicorn, profile)
+            for server in pairs[profile]:
+                stack.enter_context(server)
+        return Comparison(pairs, cases, options).run()
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--rgunicorn", required=True, help="the rgunicorn binary")
+    parser.add_argument("--gunicorn", required=True, help="gunicorn, in its virtual environment")
+    parser.add_argument("--seed", type=int, help="the same cases again (default: random)")
+    parser.add_argument("--count", type=int, default=0, help="cases to try (default: no limit)")
+    parser.add_argument("--seconds", type=float, default=60, help="time to take (default: 60)")
+    parser.add_argument("--first", type=int, default=0, help="the number of the first case")
+    parser.add_argument("--profiles", default=",".join(servers.PROFILES), help="of %(default)s")
+    parser.add_argument("--threads", type=int, default=4, help="cases at a time (default: 4)")
+    parser.add_argument("--most", type=int, default=20, help="unexplained cases until it gives up")
+    return parser.parse_args()
+
+
+class Comparison:
+    def __init__(self, pairs, cases, options):
+        self.pairs = pairs
+        self.cases = cases
+        self.options = options
+        self.explained = collections.Counter()
+        self.answered = collections.Counter()
+        self.unexplained = 0
+
+    def run(self):
+        started = time.monotonic()
+        number = self.options.first
+        end = number + self.options.count if self.options.count else sys.maxsize
+        complaint = None
+        with ThreadPoolExecutor(self.options.threads) as pool:
+            while number < end and time.monotonic() - started < self.options.seconds:
+                batch = range(number, min(number + BATCH, end))
+                number = batch.stop
+                for found in pool.map(self.attempt, batch):
+                    if found is not None:
+                        self.judge(*found)
+                complaint = self.complaint()
+                if complaint or self.unexplained >= self.options.most:
+                    break
+        count = number - self.options.first
+        elapsed = time.monotonic() - started
+        answers = ", ".join(f"{n} x {status}" for status, n in sorted(self.answered.items()))
+        print(f"{count} cases in {elapsed:.1f} s, answered by rgunicorn: {answers}")
+        for name, times in self.explained.most_common():
+            print(f"intended, {times} times: {name.replace('_', ' ')}")
+        if complaint:
+            print(complaint)
+        print(f"{self.unexplained} unexplained disagreements")
+        return 1 if complaint or self.unexplained else 0
+
+    def complaint(self):
+        found = [server.complaint() for pair in self.pairs.values() for server in pair]
+        return "\n".join(filter(None, found)) or None
+
+    def exchange(self, case, quiet):
+        """Both outcomes of a case."""
+        quiet = quiet if case.patient else None
+        pair = self.pairs[case.profile]
+        return [exchange.run(server.address, case.pieces, quiet) for server in pair]
+
+    def attempt(self, number):
+        """Tries a case; the case if the servers disagree."""
+        case = self.cases.case(number)
+        ours, theirs = self.exchange(case, QUIET)
+        self.answered.update(answer.status for answer in ours.answers)
+        return (number, case) if rules.differences(ours, theirs) else None
+
+    def disagreement(self, case):
+        """Tries a case again, alone: outcomes and differences if the servers still disagree."""
+        ours, theirs = self.exchange(case, QUIET_AGAIN)
+        found = rules.differences(ours, theirs)
+        return (ours, theirs, found) if found else None
+
+    def explain(self, case, ours, theirs):
+        def ask(wire):
+            return self.exchange(replace(case, pieces=[wire], patient=False), None)
+
+        return rules.explain(case, ours, theirs, ask)
+
+    def judge(self, number, case):
+        again = self.disagreement(case)
+        if again is None:
+            self.explained["once_only"] += 1
+            return
+        reason = self.explain(case, again[0], again[1])
+        if reason is not None:
+            self.explained[reason] += 1
+            return
+        self.unexplained += 1
+        small = self.minimised(case, again[2])
+        ours, theirs, found = self.disagreement(small) or again
+        print(f"\n--- case {number}, settings {case.profile!r}")
+        print("as it was:", case.pieces, "left open" if case.patient else "")
+        print("as small as it gets:", small.pieces, "left open" if small.patient else "")
+        for _, line in found:
+            print("  rgunicorn and gunicorn differ in", line)
+        for name, outcome in (("rgunicorn", ours), ("gunicorn", theirs)):
+            answers = [f"{a.status} {a.page() or a.connection!r}" for a in outcome.answers]
+            print(f"  {name}: {answers} {outcome.end}")
+        sys.stdout.flush()
+
+    def minimised(self, case, found):
+        """The case with as much taken away as can be while the same things differ."""
+        kinds = {kind for kind, _ in found}
+        tries = MINIMISE
+
+        def fails(candidate):
+            nonlocal tries
+            tries -= 1
+            again = self.disagreement(candidate) if tries >= 0 else None
+            if again is None or {kind for kind, _ in again[2]} != kinds:
+                return False
+            return self.explain(candidate, again[0], again[1]) is None
+
+        whole = replace(case, pieces=[case.wire()])
+        if len(case.pieces) > 1 and fails(whole):
+            case = whole
+        if case.patient and fails(replace(case, patient=False)):
+            case = replace(case, patient=False)
+        if len(case.pieces) > 1:
+            return case
+        wire = case.wire()
+        size = len(wire) // 2
+        while size and tries > 0:
+            at = 0
+            while at < len(wire) and tries > 0:
+                shorter = wire[:at] + wire[at + size :]
+                if shorter and fails(replace(case, pieces=[shorter])):
+                    wire = shorter
+                else:
+                    at += size
+            size //= 2
+        return replace(case, pieces=[wire])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
