@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 
 use crate::app::{Host, Seat};
 use crate::config::{self, Config, Loaded, reference};
-use crate::error::{Error, Exit};
+use crate::error::{Error, Exit, reason};
 use crate::log;
 use crate::master;
 use crate::python::conf::{self, PythonConf};
@@ -113,6 +113,21 @@ fn share_memory(py: Python<'_>, config: &Config) {
     wsgi::create_types(py);
 }
 
+/// Makes sure that large request bodies can be stored where the user wants them.
+fn check_spill_directory(config: &Config) -> Result<(), Error> {
+    let Some(directory) = config.tmp_upload_dir.as_ref().or(config.worker_tmp_dir.as_ref()) else {
+        return Ok(());
+    };
+    match tempfile::tempfile_in(directory) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Error::config(format!(
+            "no temporary file can be made in '{directory}': {}. Large request bodies would be \
+             stored there (tmp_upload_dir, else worker_tmp_dir).",
+            reason(&error)
+        ))),
+    }
+}
+
 /// Imports the application and tells whether that works.
 fn check(py: Python<'_>, config: &Config) -> i32 {
     let failed = |text: &str| {
@@ -173,6 +188,7 @@ impl Program {
         let loaded = Config::load(&self.options, &variable, start, &mut self.files)?;
         if let Loaded::Run(config) = &loaded {
             conf::enter(&config.chdir)?;
+            check_spill_directory(config)?;
         }
         Ok(loaded)
     }
