@@ -39,7 +39,7 @@ fn run(args: &[OsString]) -> Result<i32, Error> {
         return Ok(print(&text));
     }
     // Otherwise the processes keep the name they were started by.
-    let _ = proctitle::init();
+    let _ = proctitle::init(args);
     // Otherwise it stays as it is, and running out of descriptors is told when it happens.
     let _ = fd::raise_limit();
     let venv = early.venv.map(|venv| start.join(venv));
