@@ -99,7 +99,11 @@ fn boot<'a>(
     signals::install(py)?;
     let app = match app {
         Some(app) => app.clone_ref(py),
-        None => loader::load(py, config.application().unwrap_or_default())?,
+        // The application's code, as in a request: a quick stop need not wait for it.
+        None => {
+            let uri = config.application().unwrap_or_default();
+            signals::in_application(|| loader::load(py, uri))?
+        }
     };
     let settings = Settings {
         multithread: config.threads > 1,
