@@ -194,6 +194,7 @@ impl<'a> Master<'a> {
         let blocked = signal::block_all();
         let event = match process::fork() {
             Ok(Fork::Child) => {
+                self.sockets.keep_used();
                 let seat = Seat {
                     slot,
                     bell: &self.bell,

@@ -118,5 +118,8 @@ def format_stacks():
     lines = []
     for ident in sorted(frames, key=lambda ident: (ident != own, ident)):
         lines.append("Thread %s (%s):" % (ident, names.get(ident, "unknown to threading")))
-        lines.extend(line.rstrip("\n") for line in traceback.format_stack(frames[ident]))
+        frame = frames[ident]
+        while frame is not None and frame.f_code.co_filename == __file__:
+            frame = frame.f_back
+        lines.extend(line.rstrip("\n") for line in traceback.format_stack(frame))
     return "\n".join(lines)

@@ -63,7 +63,7 @@ impl Reactor<'_> {
 
     /// Accepts what waits in the backlog. None of it is served before all of it is accepted: a client
     /// that has been served comes back at once, and this would never end.
-    pub(super) fn drain_backlog(&mut self) {
+    pub fn drain_backlog(&mut self) {
         for index in 0..self.listeners.len() {
             for _ in 0..BACKLOG_BATCH {
                 let Some(key) = self.admit(index) else { break };

@@ -243,15 +243,18 @@ impl<'a> Reactor<'a> {
         self.expire(handler);
     }
 
-    /// Stops accepting for good, behind what waits in the backlog, and lets connections end:
-    /// responses close theirs, idle ones have `idle` left for a request that is on its way, and
+    /// Whether the last [`Self::poll`] found something.
+    pub fn has_events(&self) -> bool {
+        self.events.len() > 0
+    }
+
+    /// Stops accepting for good and lets connections end: responses close theirs, idle ones have `idle` left for a request that is on its way, and
     /// those whose first request is not there yet have `head`.
     pub fn retire(&mut self, idle: Duration, head: Duration) {
         if self.retiring {
             return;
         }
         self.retiring = true;
-        self.drain_backlog();
         self.pause_accepting(Accepting::No);
         let now = time::monotonic_coarse_ns();
         self.timers.shorten(Kind::Idle, idle, now);

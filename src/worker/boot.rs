@@ -96,9 +96,12 @@ fn boot<'a>(
 ) -> Result<(Wsgi, Reactor<'a>), Failure> {
     let config = seat.config;
     signals::install(py)?;
-    let app = match app {
-        Some(app) => app.clone_ref(py),
-        None => loader::load(py, config.application().unwrap_or_default())?,
+    let app = if let Some(app) = app {
+        app.clone_ref(py)
+    } else {
+        // The application's code, as in a request: a quick stop need not wait for it.
+        let uri = config.application().unwrap_or_default();
+        signals::in_application(|| loader::load(py, uri))?
     };
     let settings = Settings {
         multithread: config.threads > 1,

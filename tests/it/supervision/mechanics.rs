@@ -27,6 +27,7 @@ on_rgunicorn!(
     the_port_is_free_again_after_the_end,
     a_stop_waits_for_first_requests,
     a_quick_stop_does_not_wait_for_a_slow_client,
+    a_quick_stop_does_not_wait_for_an_import,
     a_worker_on_its_way_out_is_not_killed_by_signals
 );
 
@@ -202,6 +203,16 @@ fn a_quick_stop_does_not_wait_for_a_slow_client(kind: ServerKind) {
     until(BOUND, "a full connection", || process::is_asleep(worker).then_some(()));
     // Less than the 30 s after which a worker is killed.
     assert_eq!(server.stop(Signal::SIGQUIT), 0);
+    let log = server.log.wait_end(BOUND);
+    assert!(log.contains("Worker exiting") && !log.contains("was sent"), "{log}");
+}
+
+fn a_quick_stop_does_not_wait_for_an_import(kind: ServerKind) {
+    const APP: &str = "import os, time\nos.write(2, b'note: importing\\n')\ntime.sleep(1000)\n";
+    let builder = Builder::new(kind).in_own_dir().app("slow:app").file("slow.py", APP);
+    let mut server = builder.start();
+    server.log.wait_for("note: importing");
+    assert_eq!(server.stop(Signal::SIGINT), 0);
     let log = server.log.wait_end(BOUND);
     assert!(log.contains("Worker exiting") && !log.contains("was sent"), "{log}");
 }

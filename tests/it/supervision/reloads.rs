@@ -1,6 +1,7 @@
 //! HUP with something broken: the old generation goes on as if nothing had happened.
 
 use std::fs;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
@@ -8,11 +9,14 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
 use crate::harness::cases::{on_both_servers, on_rgunicorn};
-use crate::harness::{BOUND, Builder, Client, Server, ServerKind, process};
+use crate::harness::{BOUND, Builder, Client, Server, ServerKind, process, until};
 
 on_both_servers!(broken_application, broken_configuration);
 
-on_rgunicorn!(a_failed_reload_changes_nothing_for_later_workers);
+on_rgunicorn!(
+    a_failed_reload_changes_nothing_for_later_workers,
+    an_address_that_is_no_longer_wanted_is_free
+);
 
 /// Answers; with a query string, once the named pipe it holds was opened by somebody else.
 const APP: &str = "import os
@@ -130,9 +134,7 @@ fn a_failed_reload_changes_nothing_for_later_workers(kind: ServerKind) {
             .file("home/surrounded.py", SURROUNDED)
             .file("gunicorn.conf.py", CONF)
             .start();
-        let line = server.log.wait_for("Listening at: http://");
-        let (_, at) = line.split_once("http://").expect("the line has an address");
-        let addr = at.split(' ').next().and_then(|at| at.parse().ok()).expect("an address");
+        let addr = address(&server.log.wait_for("Listening at: http://"));
         let answer = || Client::connect(addr).get("/").text();
         assert_eq!(answer(), "old in home");
         fs::write(server.dir().join("gunicorn.conf.py"), conf).expect("the file is writable");
@@ -146,4 +148,28 @@ fn a_failed_reload_changes_nothing_for_later_workers(kind: ServerKind) {
         server.log.wait_for_since(mark, "note: loaded in");
         assert_eq!(answer(), "old in home", "{message}");
     }
+}
+
+/// The address in a line `Listening at: http://127.0.0.1:8000 (7)`.
+fn address(line: &str) -> SocketAddr {
+    let (_, at) = line.split_once("http://").expect("the line has an address");
+    at.split(' ').next().and_then(|at| at.parse().ok()).expect("an address")
+}
+
+/// Workers that were started while a reload was on trial do not hold its old sockets.
+fn an_address_that_is_no_longer_wanted_is_free(kind: ServerKind) {
+    let conf = |bind: &str| format!("bind = '{bind}'\n");
+    let builder = Builder::new(kind).app("supervised:app").without_bind();
+    let server = builder.file("gunicorn.conf.py", &conf("127.0.0.1:0")).start();
+    let old = address(&server.log.wait_for("Listening at: http://"));
+    let worker = server.wait_workers(1)[0];
+    let mark = server.log.mark();
+    let path = server.dir().join("gunicorn.conf.py");
+    fs::write(path, conf("127.0.0.2:0")).expect("the file is writable");
+    server.signal(Signal::SIGHUP);
+    server.log.wait_for_since(mark, &format!("Worker exiting (pid: {worker})"));
+    let new = address(&server.log.wait_for("http://127.0.0.2:"));
+    assert_eq!(Client::connect(new).get("/pid").status, 200);
+    until(BOUND, "the end of the old worker", || (!process::is_alive(worker)).then_some(()));
+    TcpListener::bind(old).expect("nobody listens there any more");
 }
