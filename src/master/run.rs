@@ -94,6 +94,8 @@ impl<'a> Master<'a> {
             Error::config(format!("The server cannot get what it needs from the system: {reason}"))
         };
         signal::ignore(Signal::PIPE).map_err(no_memory)?;
+        // As in any Python program: a file that grows too large is an error of whoever writes it.
+        signal::ignore(Signal::XFSZ).map_err(no_memory)?;
         let signals = Pipe::install(&MASTER_SIGNALS).map_err(no_memory)?;
         let workers = usize::try_from(config.workers).unwrap_or(usize::MAX);
         // Room for two reloads in a row whose workers take their time to leave.

@@ -163,7 +163,8 @@ impl Exchange {
         let output = std::mem::take(&mut response.output);
         let (mut all_read, mut rest) = (true, Vec::new());
         if let Some(mut incoming) = response.incoming.take() {
-            all_read = incoming.skip(&response.parser, &stream, SKIP_LIMIT);
+            // What comes on a connection that was taken over is not for us, and is waited for.
+            all_read = !response.taken_over && incoming.skip(&response.parser, &stream, SKIP_LIMIT);
             rest = incoming.raw;
         }
         let complete = phase == Phase::Complete;
@@ -171,9 +172,13 @@ impl Exchange {
         let fate = if response.broken {
             Fate::Broken
         } else if response.taken_over {
-            // It was made blocking for the application. If that fails the connection is gone.
-            let _ = stream.set_blocking(false);
-            if complete { Fate::Leave } else { Fate::TakenOver }
+            if complete {
+                // An error page leaves it as it was made for the application.
+                let _ = stream.set_blocking(false);
+                Fate::Leave
+            } else {
+                Fate::TakenOver
+            }
         } else if complete && !closing && all_read {
             Fate::Keep
         } else {

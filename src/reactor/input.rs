@@ -194,7 +194,7 @@ impl Reactor<'_> {
         if !self.options.buffering {
             let raw = std::mem::take(rest).to_vec();
             let limit = self.options.body_limit;
-            let on_demand = OnDemand { decoder, raw, limit, taken: 0, complete: false };
+            let on_demand = OnDemand::new(decoder, raw, limit);
             if self.flush_interim(id.key) == Next::Stop {
                 return Next::Stop;
             }

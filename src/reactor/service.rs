@@ -1,6 +1,7 @@
 //! Answering: a complete request goes to the handler, its response to the client, and the connection
 //! on to the next request or to its end.
 
+use super::accept::Accepting;
 use super::body::Body;
 use super::connection::{Connection, Leave, State};
 use super::exchange::{Facts, Fate, Incoming};
@@ -40,6 +41,8 @@ impl Reactor<'_> {
         let keep_alive = handler.keeps_alive()
             && head.keep_alive()
             && !self.retiring
+            // Somebody may be waiting for the room.
+            && self.accepting != Accepting::Full
             && !self.options.keep_alive.is_zero();
         let facts = Facts { minor: head.minor(), head: head.is_head(), keep_alive };
         let request = Request {

@@ -51,6 +51,20 @@ impl Wsgi {
     }
 }
 
+impl Wsgi {
+    /// A connection that was taken over ends with the application's last use of it, not with the
+    /// next request.
+    fn let_go_of_socket(&mut self, py: Python<'_>, exchange: &Arc<Exchange>) {
+        if self.callables.as_ref().is_some_and(|callables| !callables.socket.get().is_untouched()) {
+            self.callables = None;
+            if let Err(error) = self.callables(py, exchange) {
+                // They are made again for the next request, which will tell.
+                tracing::debug!("Cannot prepare the next request: {error}");
+            }
+        }
+    }
+}
+
 impl App for Wsgi {
     fn call(
         &mut self,
@@ -91,6 +105,7 @@ impl App for Wsgi {
             if let Err(error) = result {
                 turn.failed(&error, Some(&environ));
             }
+            self.let_go_of_socket(py, exchange);
         });
     }
 }

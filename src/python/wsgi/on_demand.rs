@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 
 use super::start_response::{ClientGone, RefusedBody, error_of};
-use crate::reactor::{Exchange, Received};
+use crate::reactor::{Exchange, Received, Refusal};
 
 /// The rest of a body, and what was received beyond what the application asked for.
 pub struct OnDemand {
@@ -63,8 +63,11 @@ impl OnDemand {
                 Received::End | Received::Cut => self.over = true,
                 Received::Refused(reject) => return Err(RefusedBody::raise(py, reject)),
                 Received::Blocked => {
-                    py.detach(|| self.exchange.wait_readable())
-                        .map_err(|gone| error_of(gone.widen()))?;
+                    match py.detach(|| self.exchange.wait_readable()) {
+                        Ok(()) => {}
+                        Err(Refusal::Invalid(late)) => return Err(RefusedBody::raise(py, late)),
+                        Err(_) => return Err(error_of(Refusal::Over)),
+                    }
                     py.check_signals()?;
                 }
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::receiving::Received;
 use super::sending::{Phase, Response};
 use super::{Exchange, Progress, Refusal};
-use crate::http::{BodyDecoder, HeaderBlock};
+use crate::http::{BodyDecoder, HeaderBlock, Reject};
 use crate::net::stream::Stream;
 use crate::sys::socket::{self, Waited, Wanted};
 
@@ -57,15 +57,17 @@ impl Exchange {
     /// Blocks until the client has sent more of the body, or a signal came.
     ///
     /// # Errors
-    /// [`Refusal::Gone`] if nothing came for too long.
-    pub fn wait_readable(&self) -> Result<(), Refusal> {
-        match self.wait(Wanted::Input, self.patience.body)? {
+    /// [`Refusal::Over`]; [`Refusal::Invalid`] if nothing came for too long.
+    pub fn wait_readable(&self) -> Result<(), Refusal<Reject>> {
+        let patience = self.patience.body;
+        match self.wait(Wanted::Input, patience).map_err(Refusal::widen)? {
             Waited::Ready | Waited::Interrupted => Ok(()),
-            Waited::TimedOut => Err(Refusal::Gone),
+            Waited::TimedOut => Err(Refusal::Invalid(Reject::body_timeout(patience.as_secs()))),
         }
     }
 
-    /// Hands the socket to the application: a duplicate, in blocking mode.
+    /// Hands the socket to the application: a duplicate, in blocking mode unless a response is
+    /// under way, which must not wait for its client.
     ///
     /// # Errors
     /// [`Refusal::Over`], or the error of dup(2).
@@ -76,7 +78,9 @@ impl Exchange {
             _ => return Err(Refusal::Over),
         };
         let fd = stream.as_fd().try_clone_to_owned().map_err(Refusal::Invalid)?;
-        stream.set_blocking(true).map_err(Refusal::Invalid)?;
+        if matches!(response.phase, Phase::Waiting | Phase::Started) {
+            stream.set_blocking(true).map_err(Refusal::Invalid)?;
+        }
         response.taken_over = true;
         Ok(fd)
     }

@@ -16,6 +16,8 @@ pub struct Incoming {
     pub limit: u64,
     pub taken: u64,
     pub complete: bool,
+    /// What was wrong with it. Behind an error in the framing nobody knows what the rest means.
+    fault: Option<Reject>,
 }
 
 /// What came of an attempt to read.
@@ -33,8 +35,18 @@ pub enum Received {
 }
 
 impl Incoming {
+    /// `raw` is what has been received of it; `limit` see [`Self::limit`].
+    pub fn new(decoder: BodyDecoder, raw: Vec<u8>, limit: u64) -> Self {
+        // No byte will come of which one could tell the end.
+        let complete = matches!(decoder, BodyDecoder::Length(0));
+        Self { decoder, raw, limit, taken: 0, complete, fault: None }
+    }
+
     /// What there is of the body, in at most one read.
     pub fn receive(&mut self, parser: &HeadParser, stream: &Stream) -> Received {
+        if let Some(reject) = &self.fault {
+            return Received::Refused(reject.clone());
+        }
         if self.complete {
             return Received::End;
         }
@@ -68,19 +80,24 @@ impl Incoming {
         });
         let progress = match progress {
             Ok(progress) => progress,
-            Err(reject) => return Some(Received::Refused(reject)),
+            Err(reject) => return Some(self.refuse(reject)),
         };
         self.raw.drain(..progress.consumed);
         self.complete = progress.done;
         self.taken += data.len() as u64;
         if self.limit > 0 && self.taken > self.limit {
-            return Some(Received::Refused(Reject::body_too_large(self.limit)));
+            return Some(self.refuse(Reject::body_too_large(self.limit)));
         }
         match (data.is_empty(), progress.done) {
             (false, _) => Some(Received::Data(data)),
             (true, true) => Some(Received::End),
             (true, false) => None,
         }
+    }
+
+    fn refuse(&mut self, reject: Reject) -> Received {
+        self.fault = Some(reject.clone());
+        Received::Refused(reject)
     }
 
     /// Reads what is there of the rest of the body, up to `most` bytes, so that the connection can
@@ -93,6 +110,6 @@ impl Incoming {
                 _ => return false,
             }
         }
-        self.complete
+        self.complete && self.fault.is_none()
     }
 }

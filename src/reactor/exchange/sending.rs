@@ -137,6 +137,13 @@ impl Response {
         if let Some(plan) = self.plan {
             return plan;
         }
+        if self.taken_over
+            && let Some(stream) = &self.stream
+        {
+            // It was made blocking for the application, and now it is ours again. If that fails the
+            // connection is gone.
+            let _ = stream.set_blocking(false);
+        }
         let Facts { minor, head, keep_alive } = self.facts;
         let keep_alive = keep_alive && !self.taken_over;
         let plan = Plan::new(minor, head, self.code, &self.headers, keep_alive);

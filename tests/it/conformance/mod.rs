@@ -7,7 +7,7 @@ mod environ;
 mod framing;
 mod head;
 mod header_policy;
-mod input;
+pub mod input;
 mod keep_alive;
 mod loading;
 mod proxy_protocol;
@@ -19,7 +19,7 @@ mod wsgi;
 use crate::harness::Response;
 
 /// The page of an error the server itself answers with, as it comes over the wire.
-fn error_page(status: &str, message: &str) -> String {
+pub fn error_page(status: &str, message: &str) -> String {
     let reason = &status[4..];
     let message = escape(message);
     let body = format!(
