@@ -8,6 +8,11 @@ use crate::http::{ProxyInfo, ProxyMode, ProxyParse, ProxyProtocol, TrustList, pa
 const SIGNATURE_1: &[u8] = b"PROXY ";
 const SIGNATURE_2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
+/// The longest line of version 1 (proxy-protocol.txt section 2.1).
+const MOST_1: usize = 107;
+/// The most bytes after the fixed part of version 2 that this server takes.
+const MOST_2: usize = 4096;
+
 type Answer = Result<ProxyParse, Refusal>;
 
 /// PROXY headers: arrival in pieces and what follows change nothing, what is accepted names the
@@ -42,7 +47,14 @@ pub fn proxy(data: &[u8]) {
     let second = matches!(mode, ProxyMode::V2 | ProxyMode::Auto) && begins(SIGNATURE_2);
     match whole {
         Ok(ProxyParse::Absent) => assert!(!first && !second),
-        Ok(ProxyParse::Incomplete) => assert!((first || second) && wire.len() < 16 + 4096),
+        Ok(ProxyParse::Incomplete) => {
+            assert!((first && wire.len() < MOST_1) || (second && wire.len() < 16 + MOST_2));
+            // A length that will not be waited for is refused at once.
+            let announced = wire.get(14..16).filter(|_| second && wire.len() >= 16);
+            let announced =
+                announced.map_or(0, |bytes| usize::from(bytes[0]) << 8 | usize::from(bytes[1]));
+            assert!(announced <= MOST_2);
+        }
         Err((status, ..)) => assert!((first || second) && status == 400),
         Ok(ProxyParse::Header { len, info }) => {
             assert!(
@@ -81,7 +93,7 @@ fn check_peers(wire: &[u8], mode: ProxyMode, whole: &Answer) {
 
 /// Section 2.1 of proxy-protocol.txt, read in the plainest way.
 fn version_1(header: &[u8]) -> ProxyInfo {
-    assert!(header.len() <= 107);
+    assert!(header.len() <= MOST_1);
     assert_eq!(find(header, b"\r\n"), Some(header.len() - 2));
     let text = std::str::from_utf8(header).expect("version 1 is text").trim_end_matches("\r\n");
     assert!(!text.contains(|symbol: char| symbol.is_control()));
