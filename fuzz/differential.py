@@ -134,8 +134,8 @@ class Comparison:
         print(f"\n--- case {number}, settings {case.profile!r}")
         print("as it was:", case.pieces, "left open" if case.patient else "")
         print("as small as it gets:", small.pieces, "left open" if small.patient else "")
-        for _, line in found:
-            print("  rgunicorn and gunicorn differ in", line)
+        for difference in found:
+            print("  rgunicorn and gunicorn differ in", difference.text)
         for name, outcome in (("rgunicorn", ours), ("gunicorn", theirs)):
             answers = [f"{a.status} {a.page() or a.connection!r}" for a in outcome.answers]
             print(f"  {name}: {answers} {outcome.end}")
@@ -143,14 +143,14 @@ class Comparison:
 
     def minimised(self, case, found):
         """The case with as much taken away as can be while the same things differ."""
-        kinds = {kind for kind, _ in found}
+        kinds = rules.kinds(found)
         tries = MINIMISE
 
         def fails(candidate):
             nonlocal tries
             tries -= 1
             again = self.disagreement(candidate) if tries >= 0 else None
-            if again is None or {kind for kind, _ in again[2]} != kinds:
+            if again is None or rules.kinds(again[2]) != kinds:
                 return False
             return self.explain(candidate, again[0], again[1]) is None
 

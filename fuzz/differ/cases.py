@@ -36,6 +36,8 @@ FRAMING = [
     "Transfer-Encoding:\x0bchunked", "Transfer-Encoding : chunked", "Transfer-Encoding: ,chunked",
     "Transfer-Encoding: identity, chunked", "Transfer_Encoding: chunked", "Transfer-Encoding:",
     "Transfer-Encoding: deflate,\tchunked", "Transfer-Encoding: \"chunked\"", "Expect: x",
+    "Content-Length:\r\n 3", "Transfer-Encoding: identity,\r\n\tchunked", "X: y\r\n z\r\n\r\n",
+    "Transfer-Encoding: chunked\r\n , identity", "X-Fold: a \r\n \t b\r\n c ", "Content-Length : 3",
     "Host: b", "Host:", "Content-Type: other", "Host : b", " folded", "\tfolded: x", "nocolon", ": x",
 ]  # fmt: skip
 EXTENSIONS = ["", "", "", ";a", ";a=b", ' ; a = "q\\";"', ";", ";a b", ";a=", "\t;x", ';a="b', ";a\x7f"]
@@ -89,6 +91,10 @@ def _request(source):
     if method == "CONNECT" and source.random() < 0.7:
         target = "h.example:443"
     version = source.choice(["1.1"] * 8 + ["1.0", "1.0", "1.2"])
+    if source.random() < 0.04:
+        # For the settings that permit them.
+        method = source.choice(["get", "Post", "hEAD", "connect", "X", "LONGER-THAN-TWENTY-CHARACTERS", "a#b"])
+        version = source.choice(["1.1", "2.0", "0.9", "3.1", "1.1"])
     lines = [f"{method} {target} HTTP/{version}"]
     fields = ["Host: " + source.choice(["h", "h.example:8080", "[::1]:80", "H"])]
     fields += source.sample(FIELDS, source.choice([0, 1, 2, 3, 5]))

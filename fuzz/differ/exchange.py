@@ -13,6 +13,7 @@ PAUSE = 0.003  # seconds between the pieces of a request
 
 @dataclass
 class Answer:
+    version: str
     status: int
     reason: str
     connection: str
@@ -95,7 +96,7 @@ def _parse(data):
         head, mark, rest = data.partition(b"\r\n\r\n")
         lines = head.decode("latin-1").split("\r\n")
         words = lines[0].split(" ", 2)
-        if not mark or len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdigit():
+        if not mark or len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].isdigit():
             break
         status = int(words[1])
         if 100 <= status < 200:
@@ -111,7 +112,7 @@ def _parse(data):
         if body is None:
             break
         reason = words[2] if len(words) > 2 else ""
-        answer = Answer(status, reason, values.get("connection", ""), framing, seen, body)
+        answer = Answer(words[0], status, reason, values.get("connection", ""), framing, seen, body)
         outcome.answers.append(answer)
         data = rest
     outcome.rest = data

@@ -7,37 +7,60 @@ what no rule covers is reported.
 import re
 
 
+from dataclasses import dataclass
+
+
+@dataclass
+class Difference:
+    kind: str
+    text: str
+    # The two answers, if it is within a pair of them.
+    ours: object = None
+    theirs: object = None
+
+
 def differences(ours, theirs):
-    """What differs between two outcomes: pairs of a kind and a sentence, none if nothing does."""
+    """What differs between two outcomes; empty if nothing does."""
     found = []
     for number, (a, b) in enumerate(zip(ours.answers, theirs.answers), 1):
-        for name in ("status", "connection", "framing"):
-            left, right = getattr(a, name), getattr(b, name)
-            if name == "framing" and a.seen is None and b.seen is None:
-                continue  # the lengths of two error pages
-            if left != right:
-                found.append((name, f"answer {number}: {name} {left!r} and {right!r}"))
-        if (a.seen is None) != (b.seen is None):
-            asked = "rgunicorn" if a.seen is not None else "gunicorn"
-            found.append((asked, f"answer {number}: only {asked} asked the application"))
-        elif a.seen is not None:
-            for key in sorted(a.seen.keys() | b.seen.keys()):
-                left, right = a.seen.get(key), b.seen.get(key)
-                if left != right:
-                    found.append((key, f"answer {number}: {key} {left!r} and {right!r}"))
-            if a.body != b.body:
-                found.append(("data", f"answer {number}: body {a.body!r} and {b.body!r}"))
+        found += _between(f"answer {number}", a, b)
     if len(ours.answers) != len(theirs.answers):
-        more = len(ours.answers) > len(theirs.answers)
-        text = f"answers: {len(ours.answers)} and {len(theirs.answers)}"
-        found.append(("more" if more else "less", text))
-    if ours.interim != theirs.interim:
-        found.append(("interim", f"100 Continue: {ours.interim} and {theirs.interim}"))
-    if ours.end != theirs.end:
-        found.append(("end", f"end: {ours.end} and {theirs.end}"))
-    if ours.rest != theirs.rest:
-        found.append(("rest", f"rest: {ours.rest!r} and {theirs.rest!r}"))
+        kind = "more" if len(ours.answers) > len(theirs.answers) else "less"
+        found.append(_difference(kind, "answers", len(ours.answers), len(theirs.answers)))
+    for name in ("interim", "end", "rest"):
+        left, right = getattr(ours, name), getattr(theirs, name)
+        if left != right:
+            found.append(_difference(name, name, left, right))
     return found
+
+
+def _between(where, a, b):
+    found = []
+    for name in ("version", "status", "connection", "framing"):
+        left, right = getattr(a, name), getattr(b, name)
+        if name == "framing" and a.seen is None and b.seen is None:
+            continue  # the lengths of two error pages
+        if left != right:
+            found.append(_difference(name, f"{where}: {name}", left, right, a, b))
+    if (a.seen is None) != (b.seen is None):
+        asked = "gunicorn" if a.seen is None else "rgunicorn"
+        found.append(Difference(asked, f"{where}: only {asked} asked the application", a, b))
+    elif a.seen is not None:
+        for key in sorted(a.seen.keys() | b.seen.keys()):
+            left, right = a.seen.get(key), b.seen.get(key)
+            if left != right:
+                found.append(_difference(key, f"{where}: {key}", left, right, a, b))
+        if a.body != b.body:
+            found.append(_difference("data", f"{where}: data", a.body, b.body, a, b))
+    return found
+
+
+def _difference(kind, where, left, right, ours=None, theirs=None):
+    return Difference(kind, f"{where} {left!r} and {right!r}", ours, theirs)
+
+
+def kinds(found):
+    return {difference.kind for difference in found}
 
 
 def explain(case, ours, theirs, ask):
@@ -45,11 +68,53 @@ def explain(case, ours, theirs, ask):
 
     `ask(wire)` gives the outcomes of other bytes, sent with the same settings.
     """
-    kinds = {kind for kind, _ in differences(ours, theirs)}
-    for rule in RULES:
-        if rule(kinds, case, ours, theirs, ask):
+    found = differences(ours, theirs)
+    name = None
+    for rule in SINGLE:
+        rest = [difference for difference in found if not rule(difference)]
+        if len(rest) < len(found):
+            found, name = rest, rule.__name__
+    if not found:
+        return name
+    for rule in WHOLE:
+        if rule(kinds(found), case, ours, theirs, ask):
             return rule.__name__
     return None
+
+
+# Rules for one difference, whatever else differs.
+
+
+def connect_has_no_path(difference):
+    """The authority form has neither path nor query: gunicorn takes it apart as if it had."""
+    a, b = difference.ours, difference.theirs
+    if a is None or a.seen is None or b.seen is None or a.seen["REQUEST_METHOD"] != "CONNECT":
+        return False
+    if a.seen["PATH_INFO"] or a.seen["QUERY_STRING"]:
+        return False
+    # The application obeys the query.
+    consequences = {"status", "framing", "data", "body"} if b.seen["QUERY_STRING"] else set()
+    return difference.kind in {"PATH_INFO", "QUERY_STRING"} | consequences
+
+
+def other_versions_are_answered_in_version_1(difference):
+    """An answer has a version that the server speaks; gunicorn repeats that of the request."""
+    seen = difference.kind == "version" and difference.theirs.seen
+    if not seen or seen["SERVER_PROTOCOL"].startswith("HTTP/1."):
+        return False
+    ours = "HTTP/1.0" if seen["SERVER_PROTOCOL"].startswith("HTTP/0.") else "HTTP/1.1"
+    return difference.theirs.version == seen["SERVER_PROTOCOL"] and difference.ours.version == ours
+
+
+def host_with_several_colons(difference):
+    """On a unix socket, SERVER_NAME and SERVER_PORT are from Host. gunicorn takes it apart at each colon,
+    which makes "[" and "" of an IPv6 address."""
+    if difference.kind not in {"SERVER_NAME", "SERVER_PORT"}:
+        return False
+    return difference.ours.seen.get("HTTP_HOST", "").count(":") > 1
+
+
+# Rules for all of a disagreement.
 
 
 def refused_before_the_end_of_the_head(kinds, case, ours, theirs, ask):
@@ -73,26 +138,17 @@ def another_of_several_errors(kinds, case, ours, theirs, ask):
     a, b = ours.answers[-1], theirs.answers[-1]
     if a.seen is not None or b.seen is not None:
         return False
-    # What is too long is refused for that; what is cut by a line feed is not waited for.
-    too_long = {(414, 400), (431, 400), (400, 431)}
+    # What is too long is refused for that, an expectation where it stands, and nothing that is
+    # malformed is read on to see whether it is also too long.
+    known = {(414, 400), (431, 400), (400, 431), (417, 400)}
     outside = (a.status, b.status) == (400, 500) and "SCRIPT_NAME" in b.page()
-    return outside or (a.status, b.status) in too_long
-
-
-def connect_has_no_path(kinds, case, ours, theirs, ask):
-    """The authority form has no path: gunicorn gives what follows the colon, or all of it."""
-    return kinds == {"PATH_INFO"} and all(
-        a.seen is None
-        or a.seen["PATH_INFO"] == b.seen["PATH_INFO"]
-        or (a.seen["REQUEST_METHOD"] == "CONNECT" and a.seen["PATH_INFO"] == "")
-        for a, b in zip(ours.answers, theirs.answers)
-    )
+    return outside or (a.status, b.status) in known
 
 
 def body_cut_short(kinds, case, ours, theirs, ask):
     """A request whose body the client does not finish is not answered; gunicorn hands the body over
     short, or answers without having looked at it."""
-    if kinds != {"less"} or len(theirs.answers) != len(ours.answers) + 1:
+    if not kinds <= {"less", "end"} or len(theirs.answers) != len(ours.answers) + 1:
         return False
     last = theirs.answers[-1]
     if last.seen is None:
@@ -139,11 +195,15 @@ def long_size_line(kinds, case, ours, theirs, ask):
     return any("bytes with no terminator" in page for page in pages)
 
 
-RULES = [
+SINGLE = [
+    connect_has_no_path,
+    other_versions_are_answered_in_version_1,
+    host_with_several_colons,
+]
+WHOLE = [
     long_size_line,
     refused_before_the_end_of_the_head,
     another_of_several_errors,
-    connect_has_no_path,
     body_cut_short,
     bad_body_that_nobody_reads,
     length_beyond_64_bits,

@@ -24,6 +24,15 @@ PROFILES = {
     ],
     # Over a unix socket, where the Host header is the server's name.
     "unix": ["--header-map", "refuse"],
+    # All that can be accepted against the grammar.
+    "lenient": [
+        "--permit-obsolete-folding",
+        "--strip-header-spaces",
+        "--permit-unconventional-http-method",
+        "--permit-unconventional-http-version",
+        "--casefold-http-method",
+        "--limit-request-field_size", "300",
+    ],
 }  # fmt: skip
 
 # What the caller's environment must not decide.

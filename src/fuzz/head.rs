@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Input, Refusal, SCHEMES, find, is_text, is_token, lines, name_and_value, refusal};
+use super::{Input, Refusal, SCHEMES, fields, find, is_text, is_token, lines, refusal, trim};
 use crate::http::{Framing, Head, HeadParser, HeadStore, Parse, Reject, percent_decode};
 
 /// The parser's answer, comparable.
@@ -24,7 +24,9 @@ impl Content {
         let keep_alive = u8::from(head.keep_alive());
         let expect_continue = u8::from(head.expect_continue());
         let has_host = u8::from(head.host().is_some());
-        let mut out = vec![major, minor, framing, https, keep_alive, expect_continue, has_host];
+        let rules = head.minor();
+        let mut out =
+            vec![major, minor, rules, framing, https, keep_alive, expect_continue, has_host];
         out.extend_from_slice(&length.to_le_bytes());
         out.extend_from_slice(&head.len().to_le_bytes());
         // No field can contain the line feeds that end them here.
@@ -32,7 +34,7 @@ impl Content {
             out.extend_from_slice(part);
             out.push(b'\n');
         }
-        for part in head.fields().flat_map(|(name, value)| [name, value]) {
+        for part in head.fields().flat_map(|(name, value)| [name, value]).chain(head.dropped()) {
             out.extend_from_slice(part);
             out.push(b'\n');
         }
@@ -119,29 +121,15 @@ pub(super) fn check(input: &Input<'_>, head: &Head<'_>) {
     let text = wire.strip_prefix(b"\r\n").unwrap_or(wire);
     assert_eq!(find(text, b"\r\n\r\n"), Some(text.len() - 4), "the first empty line is the end");
     let lines = lines(&text[..text.len() - 4]);
-    let (line, fields) = lines.split_first().expect("there is a request line");
-    let limits = input.limits();
-    assert!(line.len() <= limits.line && fields.len() <= limits.fields);
-
-    let (method, target) = (head.method(), head.target());
-    let (major, minor) = head.version();
-    let version = format!("HTTP/{major}.{minor}");
-    assert_eq!(*line, [method, target, version.as_bytes()].join(&b' '));
-    assert!(major == 1 && minor <= 9 && is_token(method) && (3..=20).contains(&method.len()));
-    check_target(head);
-
-    let mut expected = Vec::new();
-    for line in fields {
-        assert!(line.len() + 2 <= limits.field_size);
-        assert!(line.iter().all(|&byte| is_text(byte)), "{}", line.escape_ascii());
-        let (name, value) = name_and_value(line);
-        assert!(is_token(name));
-        if input.admits(name).expect("a refused name refuses the request") {
-            expected.push((name, value));
-        }
-    }
+    let (line, lines) = lines.split_first().expect("there is a request line");
+    check_line(input, head, line);
+    let fields = fields::read(input, lines);
     let found: Vec<_> = head.fields().collect();
+    let expected: Vec<_> =
+        fields.kept.iter().map(|(name, value)| (*name, value.as_slice())).collect();
     assert_eq!(found, expected);
+    assert_eq!(head.dropped().collect::<Vec<_>>(), fields.dropped);
+    let minor = head.minor();
 
     let all = |wanted: &str| -> Vec<&[u8]> {
         let named = |(name, _): &&(&[u8], &[u8])| name.eq_ignore_ascii_case(wanted.as_bytes());
@@ -158,12 +146,12 @@ pub(super) fn check(input: &Input<'_>, head: &Head<'_>) {
 
     let codings = all("transfer-encoding").join(&b',');
     let plain = check_framing(head.framing(), minor, &all("content-length"), &codings);
-    let wish = match all("connection").first().map(|value| value.to_ascii_lowercase()) {
+    let wish = match all("connection").first().map(|value| trim(value).to_ascii_lowercase()) {
         Some(value) if value == b"keep-alive" => true,
         Some(value) if value == b"close" => false,
         _ => minor >= 1,
     };
-    assert_eq!(head.keep_alive(), plain && method != b"CONNECT" && wish);
+    assert_eq!(head.keep_alive(), plain && head.method() != b"CONNECT" && wish);
 
     let secure: Vec<bool> = found
         .iter()
@@ -175,6 +163,34 @@ pub(super) fn check(input: &Input<'_>, head: &Head<'_>) {
     let scheme = if input.trusted() { secure.first().copied() } else { None };
     assert_eq!(head.scheme_https(), scheme);
     assert!(scheme.is_none() || secure.iter().all(|https| Some(*https) == scheme));
+}
+
+/// RFC 9112 section 3.
+fn check_line(input: &Input<'_>, head: &Head<'_>, line: &[u8]) {
+    let lenient = input.lenient();
+    assert!(line.len() <= input.limits().line && line.iter().all(|&byte| is_text(byte)));
+    let [sent, target, version] = line.splitn(3, |byte| *byte == b' ').collect::<Vec<_>>()[..]
+    else {
+        panic!("a request line has three parts: {}", line.escape_ascii());
+    };
+    let folded = if lenient.casefold_method { sent.to_ascii_uppercase() } else { sent.to_vec() };
+    assert_eq!((head.method(), head.target()), (folded.as_slice(), target));
+    assert!(is_token(sent));
+    if !lenient.unconventional_method {
+        assert!((3..=20).contains(&sent.len()) && !sent.contains(&b'#'));
+        assert!(!sent.iter().any(u8::is_ascii_lowercase));
+    }
+    let (major, minor) = head.version();
+    assert!(major <= 9 && minor <= 9);
+    assert_eq!(version, format!("HTTP/{major}.{minor}").as_bytes());
+    let rules = match major {
+        0 => 0,
+        1 => minor,
+        _ => 1,
+    };
+    assert_eq!(head.minor(), rules);
+    assert!(major == 1 || lenient.unconventional_version);
+    check_target(head);
 }
 
 /// RFC 9112 section 6.3: one length or one chunked coding, never both, never in doubt. False if the

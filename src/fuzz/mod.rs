@@ -10,9 +10,11 @@
 
 mod access;
 mod chunked;
+mod fields;
 mod head;
 mod pages;
 mod pipeline;
+mod proxy;
 mod response;
 #[cfg(test)]
 mod tests;
@@ -21,18 +23,20 @@ pub use access::access_log_format;
 pub use chunked::chunked_body;
 pub use head::head;
 pub use pipeline::pipeline;
+pub use proxy::proxy;
 pub use response::response_head;
 
-use crate::http::{HeadParser, HeaderMap, Limits, Policy, Reject};
+use crate::http::{HeadParser, HeaderMap, Lenient, Limits, Policy, Reject};
 
 /// A fuzz target.
 pub type Target = fn(&[u8]);
 
 /// All targets under their names, which are those of the programs and of the seed directories.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("head", head),
     ("chunked_body", chunked_body),
     ("pipeline", pipeline),
+    ("proxy", proxy),
     ("response_head", response_head),
     ("access_log_format", access_log_format),
 ];
@@ -90,7 +94,19 @@ impl<'d> Input<'d> {
     fn parser(&self) -> HeadParser {
         let schemes = SCHEMES.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let policy = Policy::new(self.header_map(), &[FORWARDER.to_owned()], &schemes);
-        HeadParser::new(self.limits(), policy)
+        HeadParser::new(self.limits(), policy).lenient(self.lenient())
+    }
+
+    /// Control 1, one bit each.
+    fn lenient(&self) -> Lenient {
+        let bit = |number: u8| self.control[1] >> number & 1 != 0;
+        Lenient {
+            obsolete_folding: bit(0),
+            header_spaces: bit(1),
+            unconventional_method: bit(2),
+            unconventional_version: bit(3),
+            casefold_method: bit(4),
+        }
     }
 
     /// Whether the policy lets a field of this name through: the same rule as in `http`, put
@@ -184,14 +200,18 @@ fn lines(text: &[u8]) -> Vec<&[u8]> {
     found
 }
 
-/// Name and value of a header line, the value without SP and HTAB around it.
+/// `text` without SP and HTAB around it.
+fn trim(text: &[u8]) -> &[u8] {
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let start = text.iter().position(|byte| !blank(byte)).unwrap_or(text.len());
+    let end = text.iter().rposition(|byte| !blank(byte)).map_or(start, |last| last + 1);
+    &text[start..end]
+}
+
+/// Name and value of a header line, the value without the blanks around it.
 fn name_and_value(line: &[u8]) -> (&[u8], &[u8]) {
     let colon = line.iter().position(|byte| *byte == b':').expect("a header line has a colon");
-    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
-    let value = &line[colon + 1..];
-    let start = value.iter().position(|byte| !blank(byte)).unwrap_or(value.len());
-    let end = value.iter().rposition(|byte| !blank(byte)).map_or(start, |last| last + 1);
-    (&line[..colon], &value[start..end])
+    (&line[..colon], trim(&line[colon + 1..]))
 }
 
 /// Whether `byte` may stand in a header value (RFC 9110 section 5.5).

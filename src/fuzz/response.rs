@@ -2,8 +2,8 @@
 
 use super::{Input, is_text, is_token, lines, name_and_value, pages};
 use crate::http::{
-    DateCache, HeadError, HeaderBlock, Plan, Reject, ResponseBody, check_status, encode_head,
-    error_page,
+    DateCache, HeadError, HeaderBlock, Plan, Reject, ResponseBody, check_status,
+    encode_early_hints, encode_head, error_page,
 };
 
 /// Separates the status and the headers in an input (ASCII RS), since all else may be in them.
@@ -49,6 +49,7 @@ pub fn response_head(data: &[u8]) {
         }
     }
     check_block(&block, &kept);
+    check_hints(&block);
 
     let text = status.get(3..).unwrap_or_default();
     let sound = status.len() >= 3
@@ -107,6 +108,20 @@ fn check_block(block: &HeaderBlock, pushed: &[(&[u8], &[u8])]) {
         }
     }
     assert_eq!(block.content_length().is_some(), last.is_some());
+}
+
+/// An interim answer: the headers of the application but for its length, and nothing else.
+fn check_hints(block: &HeaderBlock) {
+    let mut wire = Vec::new();
+    encode_early_hints(&mut wire, block);
+    let lines = lines(&wire);
+    let [b"HTTP/1.1 103 Early Hints", fields @ .., b"", b""] = lines.as_slice() else {
+        panic!("{}", wire.escape_ascii());
+    };
+    let found = fields.iter().map(|line| name_and_value(line));
+    let given = block.iter().filter(|(name, _)| !is_length(name));
+    assert!(found.eq(given));
+    assert!(wire.iter().filter(|byte| !b"\r\n".contains(byte)).all(|&byte| is_text(byte)));
 }
 
 /// Encodes the head and reads it back.

@@ -15,27 +15,32 @@ const LONGEST: usize = 2000;
 
 #[test]
 fn heads() {
-    run("head", 10000);
+    run("head", 8000);
 }
 
 #[test]
 fn chunked_bodies() {
-    run("chunked_body", 8000);
+    run("chunked_body", 6000);
 }
 
 #[test]
 fn pipelines() {
-    run("pipeline", 7000);
+    run("pipeline", 5000);
+}
+
+#[test]
+fn proxy_headers() {
+    run("proxy", 6000);
 }
 
 #[test]
 fn response_heads() {
-    run("response_head", 10000);
+    run("response_head", 8000);
 }
 
 #[test]
 fn access_log_formats() {
-    run("access_log_format", 10000);
+    run("access_log_format", 6000);
 }
 
 #[test]

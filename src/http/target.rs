@@ -76,8 +76,13 @@ fn is_ip_literal(text: &[u8]) -> bool {
             && !rest.is_empty();
     }
     let address = match memchr(b'%', text) {
-        Some(zone) if zone + 1 < text.len() => &text[..zone],
-        Some(_) => return false,
+        Some(mark) => {
+            let (address, zone) = (&text[..mark], &text[mark + 1..]);
+            if zone.is_empty() || zone.contains(&b'%') {
+                return false;
+            }
+            address
+        }
         None => text,
     };
     std::str::from_utf8(address).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())
@@ -167,6 +172,8 @@ mod tests {
             "http://[x]/",
             "http://[v.x]/",
             "http://[::1%]/",
+            "http://[::1%%]/",
+            "http://[::1%25a%25b]/",
             "/\u{e9}",
             "/\x7f",
             "/a\tb",
