@@ -1,1 +1,1 @@
-"""Parts of benches/compare.py and benches/instructions.py (standard library only)."""
+"""Parts of the programs in benches/ (standard library only)."""

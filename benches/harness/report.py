@@ -10,7 +10,6 @@ from .throughput import Results
 
 OURS = "rgunicorn"
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- compare:begin -->", "<!-- compare:end -->"
 
 
 def table(head, rows) -> str:
@@ -145,14 +144,15 @@ def pair(rows, bound: float = 1.02) -> str:
     return table(head, body)
 
 
-def write(report: str, document: Path = DOCUMENT) -> None:
-    """Puts the report between the markers of the document; the prose around them stays."""
+def write(report: str, section: str = "compare", document: Path = DOCUMENT) -> None:
+    """Puts the report between the markers of the section; the prose around them stays."""
+    begin_marker, end_marker = f"<!-- {section}:begin -->", f"<!-- {section}:end -->"
     try:
         text = document.read_text(encoding="utf-8")
     except OSError as error:
         raise Missing(f"cannot read {document}: {error.strerror}") from None
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = text.partition(begin_marker)
+    _, end, after = rest.partition(end_marker)
     if not begin or not end:
-        raise Missing(f"{document} lacks the markers {BEGIN} and {END}")
+        raise Missing(f"{document} lacks the markers {begin_marker} and {end_marker}")
     document.write_text(f"{before}{begin}\n{report}\n{end}{after}", encoding="utf-8")

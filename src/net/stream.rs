@@ -52,6 +52,11 @@ impl Stream {
         socket::is_closed_by_peer(&self.fd)
     }
 
+    /// Whether bytes wait to be read.
+    pub fn has_input(&self) -> bool {
+        socket::has_input(&self.fd)
+    }
+
     /// Gives up our descriptor of a connection that goes on elsewhere.
     pub fn release(mut self) {
         self.released = true;

@@ -115,10 +115,24 @@ impl Reactor<'_> {
         if self.connections.len() < self.options.connections || self.accepting != Accepting::Yes {
             return;
         }
-        match self.timers.oldest(Kind::Idle) {
-            Some(key) => self.close(key),
-            None => self.pause_accepting(Accepting::Full),
+        while let Some(key) = self.timers.oldest(Kind::Idle) {
+            if self.is_still_idle(key) {
+                return self.close(key);
+            }
         }
+        self.pause_accepting(Accepting::Full);
+    }
+
+    /// Whether an idle connection really is: a request that has come in but was not read yet ends
+    /// the idleness, and must not be lost.
+    pub(super) fn is_still_idle(&mut self, key: u32) -> bool {
+        let Some(connection) = self.connections.get(key as usize) else { return true };
+        let received = !connection.input.is_empty();
+        if !received && !connection.stream.as_ref().is_some_and(Stream::has_input) {
+            return true;
+        }
+        self.timers.arm(key, Kind::Head, time::monotonic_coarse_ns());
+        false
     }
 
     pub(super) fn pause_accepting(&mut self, reason: Accepting) {

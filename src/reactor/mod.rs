@@ -301,3 +301,6 @@ impl<'a> Reactor<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -190,10 +190,14 @@ impl Reactor<'_> {
 
     /// A client has taken too long.
     pub(super) fn timed_out(&mut self, key: u32, kind: Kind, handler: &mut dyn Handler) {
-        let Some(connection) = self.connections.get_mut(key as usize) else { return };
-        if kind != Kind::Idle {
-            tracing::debug!("Closing connection: timed out ({kind:?})");
+        if kind == Kind::Idle {
+            if self.is_still_idle(key) {
+                self.close(key);
+            }
+            return;
         }
+        let Some(connection) = self.connections.get_mut(key as usize) else { return };
+        tracing::debug!("Closing connection: timed out ({kind:?})");
         let id = ConnectionId { key, serial: connection.serial };
         // An answer is due to whoever has begun a request.
         match std::mem::replace(&mut connection.state, State::Head(None)) {

@@ -189,6 +189,11 @@ pub fn set_blocking(fd: impl AsFd, blocking: bool) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether bytes wait to be read.
+pub fn has_input(fd: impl AsFd) -> bool {
+    matches!(nix_recv(fd.as_fd().as_raw_fd(), &mut [0], MsgFlags::MSG_PEEK), Ok(1..))
+}
+
 /// Whether the peer has closed its side of a connection, or the connection is broken.
 pub fn is_closed_by_peer(fd: impl AsFd) -> bool {
     let flags = PollFlags::from_bits_retain(libc::POLLRDHUP);
@@ -217,7 +222,10 @@ mod tests {
         assert_eq!(wait(&fd, Wanted::Input, Duration::from_secs(5)), Waited::Ready);
         assert!(matches!(recv(&fd, &mut buffer), Io::Done(4)));
         assert_eq!(&buffer[..4], b"ping");
-        assert!(!is_closed_by_peer(&fd));
+        assert!(!is_closed_by_peer(&fd) && !has_input(&fd));
+        client.write_all(b"x").unwrap();
+        assert_eq!(wait(&fd, Wanted::Input, Duration::from_secs(5)), Waited::Ready);
+        assert!(has_input(&fd));
         drop(client);
         assert_eq!(wait(&fd, Wanted::Input, Duration::from_secs(5)), Waited::Ready);
         assert!(is_closed_by_peer(&fd));

@@ -1,0 +1,143 @@
+//! The event loop with real sockets and a handler that answers at once.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use super::*;
+use crate::http::{Limits, Policy};
+use crate::net::address::Address;
+
+/// Answers each request with its target, and counts.
+#[derive(Default)]
+struct Echo {
+    served: usize,
+}
+
+impl Handler for Echo {
+    fn handle(&mut self, request: Request<'_>, exchange: &Arc<Exchange>) {
+        self.served += 1;
+        let serial = exchange.renew();
+        let length = request.head.target().len().to_string();
+        exchange
+            .start(serial, (200, b"200 OK"), false, |headers| {
+                headers.push(b"Content-Length", length.as_bytes())
+            })
+            .expect("a valid response");
+        exchange
+            .write_last(serial, request.head.target(), || Box::new([]))
+            .expect("the client is there");
+    }
+
+    fn rejected(&mut self, reject: &Reject, _: Peer, _: Option<&Request<'_>>) {
+        panic!("{reject:?}");
+    }
+
+    fn keeps_alive(&mut self) -> bool {
+        true
+    }
+}
+
+fn options(connections: usize) -> Options {
+    let minute = Duration::from_secs(60);
+    Options {
+        parser: HeadParser::new(Limits::new(4094, 100, 8190), Policy::default()),
+        trusted: TrustList::default(),
+        proxy: ProxyProtocol::default(),
+        buffering: true,
+        storage: Storage { memory: 1 << 20, directory: std::env::temp_dir() },
+        body_limit: 0,
+        high_water: 1 << 20,
+        head_patience: minute,
+        patience: Patience { write: minute, body: minute },
+        keep_alive: minute,
+        connections,
+        shared: false,
+    }
+}
+
+fn listeners() -> (Vec<Listener>, SocketAddr) {
+    let address = Address::parse("127.0.0.1:0").expect("an address");
+    let listeners = Listener::bind_all(&[address], 16).expect("a free port");
+    let port = listeners[0].server_port.parse().expect("a port");
+    (listeners, SocketAddr::from(([127, 0, 0, 1], port)))
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let client = TcpStream::connect(address).expect("the listener is there");
+    client.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+    client
+}
+
+fn ask(client: &mut TcpStream, target: &str) {
+    client.write_all(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).expect("sent");
+}
+
+fn answer(client: &mut TcpStream) -> String {
+    let mut buffer = [0; 1024];
+    let count = client.read(&mut buffer).expect("an answer");
+    String::from_utf8_lossy(&buffer[..count]).into_owned()
+}
+
+/// Turns until so many requests have been served.
+fn serve(reactor: &mut Reactor<'_>, echo: &mut Echo, count: usize) {
+    while echo.served < count {
+        reactor.poll(None).expect("poll");
+        reactor.dispatch(echo);
+    }
+}
+
+#[test]
+fn the_longest_idle_connection_makes_room() {
+    let (listeners, address) = listeners();
+    let mut reactor = Reactor::new(&listeners, options(2)).expect("a reactor");
+    let mut first = connect(address);
+    ask(&mut first, "/first");
+    let mut echo = Echo::default();
+    serve(&mut reactor, &mut echo, 1);
+    assert!(answer(&mut first).ends_with("/first"));
+    let mut second = connect(address);
+    ask(&mut second, "/second");
+    serve(&mut reactor, &mut echo, 2);
+    assert!(answer(&mut second).ends_with("/second"));
+    assert_eq!(answer(&mut first), "");
+}
+
+#[test]
+fn a_request_on_its_way_is_not_closed_as_idle() {
+    let (listeners, address) = listeners();
+    let mut reactor = Reactor::new(&listeners, options(2)).expect("a reactor");
+    let mut first = connect(address);
+    ask(&mut first, "/first");
+    let mut echo = Echo::default();
+    serve(&mut reactor, &mut echo, 1);
+    assert!(answer(&mut first).ends_with("/first"));
+    // Both are there before the event loop looks again.
+    ask(&mut first, "/again");
+    let mut second = connect(address);
+    ask(&mut second, "/second");
+    serve(&mut reactor, &mut echo, 3);
+    assert!(answer(&mut first).ends_with("/again"));
+    assert!(answer(&mut second).ends_with("/second"));
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let (listeners, address) = listeners();
+    let mut reactor = Reactor::new(&listeners, options(10)).expect("a reactor");
+    let mut client = connect(address);
+    let count = 3 * PIPELINE_BATCH;
+    for number in 0..count {
+        ask(&mut client, &format!("/{number}"));
+    }
+    serve(&mut reactor, &mut Echo::default(), count);
+    let last = format!("/{}", count - 1);
+    let mut answers = String::new();
+    while !answers.ends_with(&last) {
+        answers += &answer(&mut client);
+    }
+    let targets: Vec<&str> =
+        answers.split("\r\n\r\n").skip(1).filter_map(|rest| rest.split("HTTP").next()).collect();
+    let expected: Vec<String> = (0..count).map(|n| format!("/{n}")).collect();
+    assert_eq!(targets, expected);
+}
