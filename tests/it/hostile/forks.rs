@@ -3,21 +3,14 @@
 use std::fs::OpenOptions;
 
 use super::{request, worker};
-use crate::harness::cases::{cases, on_both_servers, on_rgunicorn};
+use crate::harness::cases::{cases, on_rgunicorn};
 use crate::harness::{BOUND, Builder, Server, ServerKind, process, until};
 
-on_both_servers!(pools);
+on_rgunicorn!(multiprocessing, a_child_that_stays);
 
-on_rgunicorn!(terminated_children, a_child_that_stays);
-
-fn pools(kind: ServerKind) {
-    let server = Builder::new(kind).app("forks:app").start();
-    cases!(&server; pool);
-    assert_untroubled(&server);
-}
-
-/// With gunicorn the child has the worker's handler of TERM, and lives on.
-fn terminated_children(kind: ServerKind) {
+/// With gunicorn a child has the worker's handler of TERM and lives on, and whoever waits for its end
+/// waits for ever.
+fn multiprocessing(kind: ServerKind) {
     let server = Builder::new(kind).app("forks:app").start();
     cases!(&server; terminated_child, pool);
     assert_untroubled(&server);

@@ -89,8 +89,12 @@ fn echo(server: &Server) {
     socket.send(PING, b"there?");
     assert_eq!(socket.receive(), (PONG, b"there?".to_vec()));
     socket.send(CLOSE, &NORMAL);
-    assert_eq!(socket.receive(), (CLOSE, NORMAL.to_vec()));
-    socket.0.assert_closed();
+    // The library answers on a thread of its own when the request may be over. gunicorn closes the
+    // socket under it then; here it is the library's until it lets go of it.
+    if server.kind.is_rgunicorn() {
+        assert_eq!(socket.receive(), (CLOSE, NORMAL.to_vec()));
+        socket.0.assert_closed();
+    }
 }
 
 fn server_closes(server: &Server) {
