@@ -11,6 +11,9 @@ use crate::http::{BodyDecoder, HeaderBlock, Reject};
 use crate::net::stream::Stream;
 use crate::sys::socket::{self, Waited, Wanted};
 
+/// How long to wait between two looks at a connection that cannot be waited for.
+const WITHOUT_DESCRIPTOR: Duration = Duration::from_millis(10);
+
 impl Exchange {
     /// Sends `103 Early Hints` with these headers.
     ///
@@ -114,6 +117,11 @@ impl Exchange {
             Some(stream) => stream.as_fd().try_clone_to_owned(),
             None => return Err(Refusal::Over),
         };
-        Ok(fd.map_or(Waited::TimedOut, |fd| socket::wait(fd, wanted, patience)))
+        let Ok(fd) = fd else {
+            // No descriptor is left to wait on. The client is not to blame: look again soon.
+            std::thread::sleep(WITHOUT_DESCRIPTOR);
+            return Ok(Waited::Interrupted);
+        };
+        Ok(socket::wait(fd, wanted, patience))
     }
 }
