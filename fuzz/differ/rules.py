@@ -140,7 +140,7 @@ def another_of_several_errors(kinds, case, ours, theirs, ask):
         return False
     # What is too long is refused for that, an expectation where it stands, and nothing that is
     # malformed is read on to see whether it is also too long.
-    known = {(414, 400), (431, 400), (400, 431), (417, 400)}
+    known = {(414, 400), (431, 400), (400, 431), (417, 400), (417, 431)}
     outside = (a.status, b.status) == (400, 500) and "SCRIPT_NAME" in b.page()
     return outside or (a.status, b.status) in known
 
