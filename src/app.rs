@@ -33,11 +33,14 @@ pub trait Host {
     fn after_fork_child(&mut self);
     /// Runs `wait`, which may block, without holding up threads of the interpreter.
     fn unlocked(&mut self, wait: &mut (dyn FnMut() + Send));
-    /// Reads the whole configuration again.
+    /// Reads the whole configuration again and makes the process as it wants it.
     ///
     /// # Errors
-    /// The sentence for the user; the configuration in force stays as it is.
+    /// The sentence for the user; [`Self::restore`] is due then.
     fn read_config(&mut self) -> Result<Config, Error>;
+    /// Makes the process as `config` wants it again (directory, environment), after a newer
+    /// configuration was read and is not to be used.
+    fn restore(&mut self, config: &Config);
     /// The life of a worker, in the child, up to its exit status. Never returns to the master's code.
     fn work(&mut self, seat: Seat<'_>) -> i32;
 }

@@ -8,14 +8,17 @@ use pyo3::prelude::*;
 
 use crate::app::{Host, Seat};
 use crate::config::{self, Config, Loaded, reference};
-use crate::error::{Error, Exit};
+use crate::error::{Error, Exit, reason};
 use crate::log;
 use crate::master;
 use crate::python::conf::{self, PythonConf};
 use crate::python::loader::{self, LoadError};
-use crate::python::{environment, interpreter};
-use crate::sys::{process, proctitle};
+use crate::python::{environment, interpreter, wsgi};
+use crate::sys::{fd, process, proctitle};
 use crate::worker;
+
+/// What the program calls itself in the environment of the application.
+const SERVER_SOFTWARE: &str = concat!("rgunicorn/", env!("CARGO_PKG_VERSION"));
 
 /// Runs the program and returns its exit status. In the processes that it forks it does not return.
 #[must_use]
@@ -35,10 +38,10 @@ fn run(args: &[OsString]) -> Result<i32, Error> {
     if let Some(text) = early.exit {
         return Ok(print(&text));
     }
-    if let Err(error) = proctitle::init() {
-        // A cosmetic loss: the processes keep the name they were started by.
-        tracing::debug!("Process titles cannot be set: {error}");
-    }
+    // Otherwise the processes keep the name they were started by.
+    let _ = proctitle::init(args);
+    // Otherwise it stays as it is, and running out of descriptors is told when it happens.
+    let _ = fd::raise_limit();
     let venv = early.venv.map(|venv| start.join(venv));
     interpreter::initialize(venv.as_deref(), args)?;
     Python::attach(|py| {
@@ -74,6 +77,7 @@ fn with_python(py: Python<'_>, options: &[OsString], start: PathBuf) -> Result<i
     add_paths(py, config.pythonpath.as_deref())?;
     let variables = config.env()?;
     log::install(&config)?;
+    environment::export(py, "SERVER_SOFTWARE", SERVER_SOFTWARE)?;
     program.environment.apply(py, &variables)?;
     if config.preload_app {
         let uri = config.application().unwrap_or_default();
@@ -81,6 +85,9 @@ fn with_python(py: Python<'_>, options: &[OsString], start: PathBuf) -> Result<i
             Ok(app) => program.app = Some(app),
             Err(error) => return Ok(preload_failed(error)),
         }
+    }
+    if config.workers > 1 {
+        share_memory(py, &config);
     }
     let rows = config.rows().into_iter().map(|(name, value)| format!("\n  {name}: {value}"));
     tracing::debug!("Current configuration:{}", rows.collect::<String>());
@@ -95,6 +102,29 @@ fn print(text: &str) -> i32 {
     match std::io::stdout().write_all(text.as_bytes()) {
         Ok(()) => Exit::Ok as i32,
         Err(_) => Exit::Config as i32,
+    }
+}
+
+/// Makes in the master what each worker would else make for itself.
+fn share_memory(py: Python<'_>, config: &Config) {
+    if !config.preload_app {
+        loader::import_common(py);
+    }
+    wsgi::create_types(py);
+}
+
+/// Makes sure that large request bodies can be stored where the user wants them.
+fn check_spill_directory(config: &Config) -> Result<(), Error> {
+    let Some(directory) = config.tmp_upload_dir.as_ref().or(config.worker_tmp_dir.as_ref()) else {
+        return Ok(());
+    };
+    match tempfile::tempfile_in(directory) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Error::config(format!(
+            "no temporary file can be made in '{directory}': {}. Large request bodies would be \
+             stored there (tmp_upload_dir, else worker_tmp_dir).",
+            reason(&error)
+        ))),
     }
 }
 
@@ -158,6 +188,7 @@ impl Program {
         let loaded = Config::load(&self.options, &variable, start, &mut self.files)?;
         if let Loaded::Run(config) = &loaded {
             conf::enter(&config.chdir)?;
+            check_spill_directory(config)?;
         }
         Ok(loaded)
     }
@@ -191,6 +222,17 @@ impl Host for Program {
                 Loaded::Exit(_) => Err(Error::config("the configuration cannot be read again")),
             }
         })
+    }
+
+    fn restore(&mut self, config: &Config) {
+        let restored = Python::attach(|py| {
+            self.environment.undo(py)?;
+            conf::enter(&config.chdir)?;
+            self.environment.apply(py, &config.env()?)
+        });
+        if let Err(error) = restored {
+            tracing::error!("Workers started from now on may fail: {error}");
+        }
     }
 
     fn work(&mut self, seat: Seat<'_>) -> i32 {

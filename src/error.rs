@@ -1,6 +1,7 @@
 //! The one error type of start-up and configuration, and the exit codes that go with it.
 
 use std::fmt;
+use std::io;
 
 /// Exit statuses of the program, as gunicorn has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,9 +68,30 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// What the system said, for a user: without the number that the standard library adds.
+pub fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error ") {
+        Some((before, rest)) => {
+            let after = rest.split_once(')').map_or("", |(_, after)| after);
+            format!("{before}{after}")
+        }
+        None => text,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reasons_have_no_numbers() {
+        let missing = io::Error::from_raw_os_error(2);
+        assert_eq!(reason(&missing), "No such file or directory");
+        let wrapped = io::Error::other(format!("{missing} at path \"/x\""));
+        assert_eq!(reason(&wrapped), "No such file or directory at path \"/x\"");
+        assert_eq!(reason(&io::Error::other("odd")), "odd");
+    }
 
     #[test]
     fn reports_as_gunicorn_does() {

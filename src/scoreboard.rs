@@ -149,6 +149,13 @@ impl Slot {
         mark.since.store(now_ns, Ordering::Release);
     }
 
+    /// Marks the worker busy since `now_ns` without a request: it waits for the interpreter.
+    pub fn begin_wait(&self, now_ns: u64) {
+        let mark = &self.marks[0];
+        mark.write_line(b"", b"");
+        mark.since.store(now_ns, Ordering::Release);
+    }
+
     /// Marks the worker idle.
     pub fn end_request(&self) {
         self.marks[0].since.store(0, Ordering::Release);

@@ -17,9 +17,9 @@ use std::path::{Path, PathBuf};
 
 pub use layers::{ConfFile, Loaded, early};
 pub use origin::Origin;
-pub use settings::{Config, HeaderMap};
+pub use settings::{Config, HeaderMap, ProxyMode};
 
-use crate::error::Error;
+use crate::error::{Error, reason};
 use setting::Scope;
 
 /// How the program looks up an environment variable.
@@ -91,7 +91,7 @@ pub fn is_setting(name: &str) -> bool {
 /// When the working directory no longer exists.
 pub fn start_directory(env: Env<'_>) -> Result<PathBuf, Error> {
     let actual = std::env::current_dir().map_err(|error| {
-        Error::config(format!("the current directory cannot be determined: {error}"))
+        Error::config(format!("the current directory cannot be determined: {}", reason(&error)))
     })?;
     let named = env("PWD").map(PathBuf::from).filter(|path| path.is_absolute());
     Ok(named.filter(|path| is_same_file(path, &actual)).unwrap_or(actual))

@@ -61,6 +61,13 @@ pub fn reopen() {
     }
 }
 
+/// Writes a line to standard error, whatever the logs are. Nobody may be there to read it (a pipe
+/// whose other end is gone, a full disk): then the exit status has to do.
+pub fn say(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
+}
+
 /// The descriptor of the error log, whose number never changes; `None` if there is no error log.
 pub fn error_fd() -> Option<BorrowedFd<'static>> {
     let output = &LOGS.get()?.error.output;

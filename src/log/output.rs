@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use nix::errno::Errno;
 use nix::unistd::write;
 
-use crate::error::Error;
+use crate::error::{Error, reason};
 use crate::sys::fd::redirect;
 
 /// What a log setting names.
@@ -48,7 +48,8 @@ impl Target {
             Self::Stderr => (stderr.try_clone_to_owned(), Path::new("standard error")),
             Self::File(path) => (append(path), path.as_path()),
         };
-        opened.map_err(|reason| {
+        opened.map_err(|error| {
+            let reason = reason(&error);
             Error::config(format!("Error: '{}' isn't writable [{reason}]", name.display()))
         })
     }

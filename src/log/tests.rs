@@ -223,7 +223,7 @@ fn an_unwritable_file_is_named_with_the_reason() {
     ] {
         let config = Config { errorlog: Some(path.clone()), ..place.config() };
         let error = Logs::open(&config).err().expect("unwritable");
-        let start = format!("Error: '{path}' isn't writable [{reason}");
+        let start = format!("Error: '{path}' isn't writable [{reason}]");
         assert!(error.to_string().starts_with(&start), "{error}");
         assert_eq!(error.status(), Exit::Config as i32);
     }
@@ -293,5 +293,15 @@ fn the_logs_of_the_process_are_installed_once() {
         super::configure(&Config { errorlog: None, accesslog: None, ..config }).expect("none");
         assert!(super::error_fd().is_none());
         assert!(super::access_log().is_none());
+    });
+}
+
+#[test]
+fn what_is_said_to_nobody_is_no_failure() {
+    alone("log::tests::what_is_said_to_nobody_is_no_failure", || {
+        let (reader, writer) = std::io::pipe().expect("pipe");
+        drop(reader);
+        crate::sys::fd::redirect(std::io::stderr().as_fd(), writer.as_fd()).expect("redirect");
+        super::say("nobody listens");
     });
 }

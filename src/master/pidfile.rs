@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::error::Error;
+use crate::error::{Error, reason};
 use crate::sys::process::{self, Pid};
 
 /// A pid file of this process. Removed by [`PidFile::remove`], not when dropped: a forked worker owns
@@ -40,9 +40,10 @@ impl PidFile {
         }
         write(directory, &path, own).map_err(|error| {
             Error::config(format!(
-                "The pid file '{}' cannot be written: {error}. Choose a place that this user may \
+                "The pid file '{}' cannot be written: {}. Choose a place that this user may \
                  write to.",
-                path.display()
+                path.display(),
+                reason(&error)
             ))
         })?;
         // The directory the process works in may change before the file is removed.

@@ -19,8 +19,11 @@ impl Master<'_> {
     }
 
     fn try_read_config(&mut self) -> Result<(), Error> {
-        let config = self.host.read_config()?;
-        let changed = self.sockets.change(&config.bind, config.backlog)?;
+        let read = self.host.read_config().and_then(|config| {
+            let changed = self.sockets.change(&config.bind, config.backlog)?;
+            Ok((config, changed))
+        });
+        let (config, changed) = read.inspect_err(|_| self.host.restore(&self.config))?;
         self.enforce(&config);
         if changed {
             tracing::info!("Listening at: {}", self.sockets.text());
@@ -38,6 +41,7 @@ impl Master<'_> {
     pub(super) fn rollback(&mut self) {
         let Some(before) = self.before.take() else { return };
         self.sockets.rollback();
+        self.host.restore(&before);
         self.enforce(&before);
         self.config = before;
     }

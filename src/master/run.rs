@@ -17,12 +17,12 @@ use super::state::{Action, Event, Level, Sight, State};
 use super::workers::{Busy, Phase};
 use crate::app::{Host, Seat};
 use crate::config::Config;
-use crate::error::Error;
+use crate::error::{Error, reason};
 use crate::log;
 use crate::scoreboard::{self, Bell, Scoreboard, SlotView};
 use crate::sys::process::{self, Fork, Pid};
 use crate::sys::signal::{self, Pipe, Signal};
-use crate::sys::{env, proctitle, time};
+use crate::sys::{proctitle, time};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Exit status after a failure inside of the master itself.
@@ -33,7 +33,6 @@ const FAILED: i32 = 255;
 ///
 /// Logging must be installed and the configuration checked.
 pub fn run(config: Config, host: &mut dyn Host) -> i32 {
-    env::set("SERVER_SOFTWARE", &format!("rgunicorn/{VERSION}"));
     log_configuration(&config);
     tracing::info!("Starting rgunicorn {VERSION}");
     let pidfile = match config.pidfile.as_deref().map(PidFile::create).transpose() {
@@ -91,9 +90,12 @@ pub(super) struct Master<'a> {
 impl<'a> Master<'a> {
     fn start(config: Config, host: &'a mut dyn Host) -> Result<Self, Error> {
         let no_memory = |error: io::Error| {
-            Error::config(format!("The server cannot get what it needs from the system: {error}"))
+            let reason = reason(&error);
+            Error::config(format!("The server cannot get what it needs from the system: {reason}"))
         };
         signal::ignore(Signal::PIPE).map_err(no_memory)?;
+        // As in any Python program: a file that grows too large is an error of whoever writes it.
+        signal::ignore(Signal::XFSZ).map_err(no_memory)?;
         let signals = Pipe::install(&MASTER_SIGNALS).map_err(no_memory)?;
         let workers = usize::try_from(config.workers).unwrap_or(usize::MAX);
         // Room for two reloads in a row whose workers take their time to leave.
@@ -194,6 +196,7 @@ impl<'a> Master<'a> {
         let blocked = signal::block_all();
         let event = match process::fork() {
             Ok(Fork::Child) => {
+                self.sockets.keep_used();
                 let seat = Seat {
                     slot,
                     bell: &self.bell,
@@ -205,7 +208,9 @@ impl<'a> Master<'a> {
                 child::run(self.host, seat, self.config.title(), write_end, blocked)
             }
             Ok(Fork::Parent(pid)) => Event::Forked { age, pid },
-            Err(error) => Event::ForkFailed { age, why: format!("the system refused: {error}.") },
+            Err(error) => {
+                Event::ForkFailed { age, why: format!("the system refused: {}.", reason(&error)) }
+            }
         };
         drop(blocked);
         self.host.after_fork_parent();

@@ -86,6 +86,13 @@ impl Sockets {
         }
     }
 
+    /// In a forked worker: closes its copies of sockets that are kept only to return to. A client
+    /// that connects to one of them would wait for ever once the others are gone, and nobody could
+    /// bind its address again.
+    pub fn keep_used(&mut self) {
+        self.before = None;
+    }
+
     /// Closes all and removes their socket files.
     pub fn close(&mut self) {
         self.commit();

@@ -1,6 +1,6 @@
 //! One client connection as a stream of bytes. (TLS will be its second kind.)
 
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::sys::process;
@@ -8,52 +8,67 @@ use crate::sys::socket::{self, Io};
 
 /// An established, non-blocking connection.
 #[derive(Debug)]
-pub struct Stream(OwnedFd);
+pub struct Stream {
+    fd: OwnedFd,
+    /// The connection goes on elsewhere.
+    released: bool,
+}
 
 impl Stream {
     pub fn new(fd: OwnedFd) -> Self {
-        Self(fd)
+        Self { fd, released: false }
     }
 
     pub fn recv(&self, buffer: &mut [u8]) -> Io {
-        socket::recv(&self.0, buffer)
+        socket::recv(&self.fd, buffer)
     }
 
     pub fn send(&self, bytes: &[u8]) -> Io {
-        socket::send(&self.0, bytes)
+        socket::send(&self.fd, bytes)
     }
 
     pub fn send_vectored(&self, slices: &[IoSlice<'_>]) -> Io {
-        socket::send_vectored(&self.0, slices)
+        socket::send_vectored(&self.fd, slices)
     }
 
     /// Sends up to `count` bytes of `file` from `offset` on, which is moved accordingly.
     pub fn send_file(&self, file: impl AsFd, offset: &mut u64, count: usize) -> Io {
-        socket::send_file(&self.0, file, offset, count)
+        socket::send_file(&self.fd, file, offset, count)
     }
 
     /// Ends the sending half.
     pub fn shutdown_write(&self) {
-        socket::shutdown_write(&self.0);
+        socket::shutdown_write(&self.fd);
     }
 
-    /// Waits for room in the send buffer, at most `timeout_ms`; `false` when none came.
-    pub fn wait_writable(&self, timeout_ms: u16) -> bool {
-        socket::wait_writable(&self.0, timeout_ms)
+    /// # Errors
+    /// The error of fcntl(2).
+    pub fn set_blocking(&self, blocking: bool) -> io::Result<()> {
+        socket::set_blocking(&self.fd, blocking)
+    }
+
+    /// Whether the client has closed its side, or the connection is broken.
+    pub fn is_closed_by_peer(&self) -> bool {
+        socket::is_closed_by_peer(&self.fd)
+    }
+
+    /// Gives up our descriptor of a connection that goes on elsewhere.
+    pub fn release(mut self) {
+        self.released = true;
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
         // A process that the application forked may still hold the connection.
-        if process::shares_descriptors() {
-            socket::shutdown_both(&self.0);
+        if process::shares_descriptors() && !self.released {
+            socket::shutdown_both(&self.fd);
         }
     }
 }
 
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.fd.as_fd()
     }
 }

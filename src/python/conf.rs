@@ -8,7 +8,8 @@ use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyModule, PyString};
 
 use crate::config::value::{Value, quoted};
 use crate::config::{ConfFile, is_setting};
-use crate::error::Error;
+use crate::error::{Error, reason};
+use crate::log;
 
 /// The name a conf file has as a module.
 const MODULE: &str = "__config__";
@@ -54,8 +55,9 @@ impl ConfFile for PythonConf {
 /// The directory cannot be entered.
 pub fn enter(directory: &Path) -> Result<(), Error> {
     let shown = || quoted(&directory.to_string_lossy());
-    std::env::set_current_dir(directory)
-        .map_err(|error| Error::config(format!("can't chdir to {}: {error}", shown())))?;
+    std::env::set_current_dir(directory).map_err(|error| {
+        Error::config(format!("can't chdir to {}: {}", shown(), reason(&error)))
+    })?;
     Python::attach(|py| {
         let path = py.import("sys")?.getattr("path")?;
         if !path.contains(directory.as_os_str())? {
@@ -99,8 +101,8 @@ fn execute<'py>(py: Python<'py>, path: &str) -> Result<Bound<'py, PyModule>, Err
     let extension = Path::new(path).extension().and_then(|extension| extension.to_str());
     let compiled = extension == Some("pyc");
     if !compiled && extension != Some("py") {
-        eprintln!(
-            "!!!\n!!! WARNING: configuration file should have a valid Python extension.\n!!!\n"
+        log::say(
+            "!!!\n!!! WARNING: configuration file should have a valid Python extension.\n!!!\n",
         );
     }
     replacing(py, MODULE, true, || run(py, path, compiled))

@@ -37,6 +37,16 @@ impl Exports {
     }
 }
 
+/// Sets a variable for good.
+///
+/// # Errors
+/// `os.environ` is not usable.
+pub fn export(py: Python<'_>, name: &str, value: &str) -> Result<(), Error> {
+    set(py, name, Some(value)).map(drop).map_err(|error| {
+        Error::config(format!("environment variable {name} cannot be set: {error}"))
+    })
+}
+
 /// Sets or removes one variable and returns what it was.
 fn set(py: Python<'_>, name: &str, value: Option<&str>) -> PyResult<Option<String>> {
     let environ = py.import("os")?.getattr("environ")?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use pyo3::prelude::*;
 
 use super::ffi;
-use crate::error::Error;
+use crate::error::{Error, reason};
 
 /// The `major.minor` of the Python that this program is built for.
 pub const BUILT_FOR: &str = env!("RGUNICORN_PYTHON_VERSION");
@@ -74,14 +74,18 @@ fn environment(venv: Option<&Path>) -> Option<Environment> {
     if let Some(path) = std::env::var_os("VIRTUAL_ENV").filter(|path| !path.is_empty()) {
         return Some(Environment { path: path.into(), chosen_by: "VIRTUAL_ENV" });
     }
-    // Installed into an environment's bin directory, the program belongs to it. The path is not
-    // resolved further: a link in bin/ is as good as a copy.
-    let own = own_path()?;
-    let path = own
-        .parent()
-        .and_then(Path::parent)
-        .filter(|path| path.join("pyvenv.cfg").is_file() && path.join("bin/python").exists());
-    path.map(|path| Environment { path: path.to_owned(), chosen_by: "the program's directory" })
+    let path = home(&own_path()?)?;
+    Some(Environment { path, chosen_by: "the program's directory" })
+}
+
+/// The environment that a program belongs to because it, or a link to it, is in its bin directory.
+fn home(program: &Path) -> Option<PathBuf> {
+    let environment = |file: &Path| {
+        let path = file.parent()?.parent()?;
+        let is_one = path.join("pyvenv.cfg").is_file() && path.join("bin/python").exists();
+        is_one.then(|| path.to_owned())
+    };
+    environment(program).or_else(|| environment(&program.canonicalize().ok()?))
 }
 
 /// Where the program was started from, links not followed if that can be told.
@@ -103,7 +107,8 @@ impl Environment {
         let Self { path, chosen_by } = self;
         let shown = path.display();
         let path = std::path::absolute(path).map_err(|error| {
-            Error::config(format!("virtual environment {shown} (from {chosen_by}): {error}"))
+            let reason = reason(&error);
+            Error::config(format!("virtual environment {shown} (from {chosen_by}): {reason}"))
         })?;
         let python = path.join("bin/python");
         if !python.exists() {
@@ -188,6 +193,22 @@ mod tests {
         assert!(error.contains("for Python 3.2,"), "{error}");
         assert!(error.contains(&format!("built for Python {BUILT_FOR}")), "{error}");
         assert!(error.contains("PYO3_PYTHON="), "{error}");
+    }
+
+    #[test]
+    fn a_program_belongs_to_the_environment_that_it_or_a_link_to_it_is_in() {
+        let (inside, outside) = (venv(""), tempfile::tempdir().unwrap());
+        let root = inside.path().canonicalize().unwrap();
+        let link = |from: &Path, to: &Path| std::os::unix::fs::symlink(to, from).unwrap();
+        let (copy, alone) = (root.join("bin/copy"), outside.path().join("alone"));
+        std::fs::write(&copy, "").unwrap();
+        std::fs::write(&alone, "").unwrap();
+        link(&root.join("bin/link"), &alone);
+        link(&outside.path().join("link"), &copy);
+        assert_eq!(home(&copy).as_ref(), Some(&root));
+        assert_eq!(home(&root.join("bin/link")).as_ref(), Some(&root));
+        assert_eq!(home(&outside.path().join("link")).as_ref(), Some(&root));
+        assert_eq!(home(&alone), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
 
 use super::support;
+use crate::log;
 
 /// Why there is no application.
 pub enum LoadError {
@@ -46,6 +47,15 @@ pub fn load(py: Python<'_>, uri: &str) -> Result<Py<PyAny>, LoadError> {
         .map_err(|error| LoadError::from_exception(py, &error))
 }
 
+/// Imports modules of the standard library that workers would import each for itself; imported before
+/// the first fork, their memory is shared.
+pub fn import_common(py: Python<'_>) {
+    let imported = support::module(py).and_then(|module| module.call_method0("import_common"));
+    if let Err(error) = imported {
+        tracing::debug!("Workers will import common modules themselves: {error}");
+    }
+}
+
 /// The status a `SystemExit` asks for, with the message it may carry printed as Python does;
 /// `None` for other exceptions.
 pub fn exit_status(py: Python<'_>, error: &PyErr) -> Option<i32> {
@@ -57,7 +67,7 @@ pub fn exit_status(py: Python<'_>, error: &PyErr) -> Option<i32> {
         return Some(0);
     }
     Some(code.extract().unwrap_or_else(|_| {
-        eprintln!("{code}");
+        log::say(&code.to_string());
         1
     }))
 }

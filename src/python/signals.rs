@@ -5,6 +5,7 @@
 //! application runs, they are also delivered as Python delivers signals, and end the request by
 //! `SystemExit`.
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::PySystemExit;
@@ -14,10 +15,15 @@ use pyo3::types::{PyCFunction, PyDict, PyTuple};
 use super::{ffi, support};
 use crate::log;
 use crate::sys::process;
-use crate::sys::signal::{self, Pipe, Signal};
+use crate::sys::signal::{self, Blocked, Pipe, Signal};
 
 /// The application is running on the main thread.
 static IN_APPLICATION: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    /// Signals are held back while this thread forks.
+    static FORKING: RefCell<Option<Blocked>> = const { RefCell::new(None) };
+}
 
 /// Signals that a worker acts upon.
 const HANDLED: [Signal; 6] =
@@ -40,23 +46,56 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
     signal::on_signal(Some(interrupt));
     let hooks = PyDict::new(py);
     hooks.set_item("before", PyCFunction::new_closure(py, None, None, about_to_fork)?)?;
+    hooks.set_item("after_in_parent", PyCFunction::new_closure(py, None, None, has_forked)?)?;
+    let ours = handler.unbind().into_any();
+    let forked = move |args: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {
+        forked(args.py(), ours.bind(args.py()))
+    };
     hooks.set_item("after_in_child", PyCFunction::new_closure(py, None, None, forked)?)?;
     py.import("os")?.call_method("register_at_fork", (), Some(&hooks))?;
     Ok(())
 }
 
-/// The application forks a process of its own, which will hold our connections open as well.
-fn about_to_fork(_: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>) {
-    process::note_fork();
+/// Has the signals of a worker ignored, which is on its way out: when Python goes it gives those it
+/// handles their default action, and the next USR1, for the log files, would kill the process.
+pub fn retire(py: Python<'_>) {
+    let ignore_all = || -> PyResult<()> {
+        let module = py.import("signal")?;
+        let ignore = module.getattr("SIG_IGN")?;
+        for signal in HANDLED {
+            module.call_method1("signal", (signal.raw(), &ignore))?;
+        }
+        Ok(())
+    };
+    if let Err(error) = ignore_all() {
+        tracing::debug!("Signals can still end this worker: {error}");
+    }
 }
 
-/// In that process signals do what they do in any Python program: they are not the worker's.
-fn forked(args: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
+/// The application forks a process of its own, which will hold our connections open as well. A
+/// signal for it that came before [`forked`] is through would be taken for one for the worker.
+fn about_to_fork(_: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>) {
+    process::note_fork();
+    FORKING.set(Some(signal::block_all()));
+}
+
+fn has_forked(_: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>) {
+    FORKING.set(None);
+}
+
+/// In that process signals do what they do in any Python program, unless the application has set a
+/// handler over `ours`: they are not the worker's.
+fn forked(py: Python<'_>, ours: &Bound<'_, PyAny>) -> PyResult<()> {
+    // Let go when that is done, or has failed.
+    let _held = FORKING.take();
+    process::note_copy();
     signal::on_signal(None);
-    let module = args.py().import("signal")?;
+    let module = py.import("signal")?;
     for signal in HANDLED {
-        let name = if signal == Signal::INT { "default_int_handler" } else { "SIG_DFL" };
-        module.call_method1("signal", (signal.raw(), module.getattr(name)?))?;
+        if module.call_method1("getsignal", (signal.raw(),))?.is(ours) {
+            let name = if signal == Signal::INT { "default_int_handler" } else { "SIG_DFL" };
+            module.call_method1("signal", (signal.raw(), module.getattr(name)?))?;
+        }
     }
     Ok(())
 }

@@ -4,8 +4,10 @@ Executed once in the server's own namespace; nothing here runs per request.
 """
 
 import ast
+import faulthandler  # noqa: F401 - imported before the fork, as workers need it
 import importlib
 import os
+import signal  # noqa: F401 - the same
 import sys
 import threading
 import traceback
@@ -13,6 +15,26 @@ import traceback
 
 class AppImportError(Exception):
     """The module was imported, but the application object is not to be had from it."""
+
+
+# What web applications import sooner or later, whatever their framework.
+COMMON_MODULES = """
+base64 bisect calendar contextlib contextvars copy csv dataclasses datetime decimal difflib email.message
+email.utils fnmatch gettext hashlib heapq hmac html http.cookies inspect ipaddress json linecache locale
+logging mimetypes numbers pathlib pickle pkgutil platform pprint random secrets select selectors shutil
+socket socketserver ssl string tempfile textwrap threading traceback typing unicodedata urllib.parse
+urllib.request uuid weakref zlib
+""".split()
+
+
+def import_common():
+    """Import what workers would otherwise import each for itself, so that they share its memory."""
+    for name in COMMON_MODULES:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            # A Python built without it; who needs it will say so.
+            continue
 
 
 def load(uri):
@@ -96,5 +118,8 @@ def format_stacks():
     lines = []
     for ident in sorted(frames, key=lambda ident: (ident != own, ident)):
         lines.append("Thread %s (%s):" % (ident, names.get(ident, "unknown to threading")))
-        lines.extend(line.rstrip("\n") for line in traceback.format_stack(frames[ident]))
+        frame = frames[ident]
+        while frame is not None and frame.f_code.co_filename == __file__:
+            frame = frame.f_back
+        lines.extend(line.rstrip("\n") for line in traceback.format_stack(frame))
     return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 use super::body::BodyBuffer;
 use super::output::Output;
-use crate::http::{BodyDecoder, HeadStore};
+use crate::http::{BodyDecoder, HeadStore, ProxyInfo};
 use crate::net::stream::Stream;
 use crate::sys::epoll::Interest;
 use crate::sys::socket::Peer;
@@ -14,6 +14,10 @@ pub struct Connection {
     pub listener: usize,
     pub peer: Peer,
     pub trusted: bool,
+    /// What the PROXY protocol said of the client.
+    pub proxy: Option<Box<ProxyInfo>>,
+    /// The PROXY protocol has yet to be looked for.
+    pub proxy_due: bool,
     /// It has had a response.
     pub served: bool,
     pub state: State,
@@ -61,6 +65,8 @@ impl Connection {
             listener,
             peer,
             trusted,
+            proxy: None,
+            proxy_due: false,
             served: false,
             state: State::Head(None),
             input: Vec::new(),

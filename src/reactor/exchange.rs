@@ -4,19 +4,19 @@
 //! through callables that may outlive the request: they carry a serial number, which is renewed
 //! whenever the application may have kept one, and a call with an old number is refused.
 
+mod connection;
+mod receiving;
 mod sending;
 
 use std::fs::File;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+pub use self::receiving::{Incoming, Received};
 use self::sending::{Phase, Response, When};
 use super::output::{Output, Shared};
-use crate::http::{HeaderBlock, error_page};
+use crate::http::{HeadParser, HeaderBlock, Reject, error_page};
 use crate::net::stream::Stream;
-
-/// An application that waits for its client goes on when so much is left to send.
-const LOW_WATER: usize = 256 * 1024;
 
 /// What the request says about its response.
 #[derive(Clone, Copy, Debug)]
@@ -69,14 +69,28 @@ pub enum Progress {
     Full,
 }
 
+/// What becomes of a connection behind its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It can carry another request.
+    Keep,
+    /// It is closed in order.
+    Leave,
+    /// It broke.
+    Broken,
+    /// The application has the socket, and no response was sent.
+    TakenOver,
+}
+
 /// What is left of an exchange when its request is over.
 pub struct Ending {
     pub stream: Stream,
     pub output: Output,
-    /// The connection can carry another request.
-    pub reusable: bool,
-    /// The connection broke.
-    pub broken: bool,
+    pub fate: Fate,
+    /// The request body has been received to its end.
+    pub all_read: bool,
+    /// What was received behind a body that the application read from the connection.
+    pub rest: Vec<u8>,
 }
 
 /// What the access log wants to know of a response.
@@ -89,25 +103,46 @@ pub struct Summary<'a> {
 }
 
 /// See the module documentation.
-pub struct Exchange(Mutex<Response>);
+pub struct Exchange {
+    response: Mutex<Response>,
+    /// How long a client may take nothing of a response, or send nothing of a body.
+    patience: Patience,
+    /// An application that waits for its client goes on when so much is left to send.
+    low_water: usize,
+}
+
+/// How long clients may make no progress; zero is for ever.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    pub write: Duration,
+    pub body: Duration,
+}
+
+/// The most of an unread body that is skipped to keep its connection.
+const SKIP_LIMIT: u64 = 64 * 1024;
 
 impl Exchange {
-    pub fn new() -> Self {
-        Self(Mutex::new(Response::new()))
+    /// `high_water` is how many bytes an application may be ahead of its client.
+    pub fn new(parser: HeadParser, high_water: usize, patience: Patience) -> Self {
+        let response = Mutex::new(Response::new(parser, high_water));
+        Self { response, patience, low_water: high_water / 4 }
     }
 
     fn lock(&self) -> MutexGuard<'_, Response> {
         // A panic elsewhere ends the worker; until then the state is as good as it was.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.response.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins the exchange of a request; `output` is what its connection still has to send.
-    pub fn begin(&self, stream: Stream, output: Output, facts: Facts) {
+    /// Begins the exchange of a request; `output` is what its connection still has to send,
+    /// `incoming` the body if it is to be read on demand.
+    pub fn begin(&self, stream: Stream, output: Output, facts: Facts, incoming: Option<Incoming>) {
         let mut response = self.lock();
         response.phase = Phase::Waiting;
         response.facts = facts;
         response.stream = Some(stream);
         response.output = output;
+        response.incoming = incoming;
+        response.taken_over = false;
         response.remaining = 0;
         response.sent = 0;
         response.dropped = false;
@@ -122,13 +157,34 @@ impl Exchange {
     /// Ends the exchange and gives the connection back.
     pub fn end(&self) -> Option<Ending> {
         let mut response = self.lock();
-        let complete = response.phase == Phase::Complete;
-        response.phase = Phase::Over;
-        let closing = response.closing || response.plan.is_none_or(|plan| plan.close);
-        let reusable = complete && !closing && !response.broken;
+        let response = &mut *response;
+        let phase = std::mem::replace(&mut response.phase, Phase::Over);
         let stream = response.stream.take()?;
         let output = std::mem::take(&mut response.output);
-        Some(Ending { stream, output, reusable, broken: response.broken })
+        let (mut all_read, mut rest) = (true, Vec::new());
+        if let Some(mut incoming) = response.incoming.take() {
+            // What comes on a connection that was taken over is not for us, and is waited for.
+            all_read = !response.taken_over && incoming.skip(&response.parser, &stream, SKIP_LIMIT);
+            rest = incoming.raw;
+        }
+        let complete = phase == Phase::Complete;
+        let closing = response.closing || response.plan.is_none_or(|plan| plan.close);
+        let fate = if response.broken {
+            Fate::Broken
+        } else if response.taken_over {
+            if complete {
+                // An error page leaves it as it was made for the application.
+                let _ = stream.set_blocking(false);
+                Fate::Leave
+            } else {
+                Fate::TakenOver
+            }
+        } else if complete && !closing && all_read {
+            Fate::Keep
+        } else {
+            Fate::Leave
+        };
+        Some(Ending { stream, output, fate, all_read, rest })
     }
 
     /// A new serial number, which makes callables with earlier ones useless.
@@ -164,8 +220,12 @@ impl Exchange {
         // Not locked here: an odd list of headers may run any Python code.
         let filled = fill(&mut headers);
         let mut response = self.lock();
-        if response.serial != serial {
+        if response.serial != serial || response.phase == Phase::Over {
             return Err(Refusal::Over);
+        }
+        if response.phase != Phase::Waiting {
+            // That code has called us, or another thread has.
+            return Err(Refusal::AlreadyStarted);
         }
         if filled.is_ok() {
             response.status.clear();
@@ -254,6 +314,11 @@ impl Exchange {
         response.dropped.then_some(response.code)
     }
 
+    /// Answers with the page of a refusal in place of a response that was not begun.
+    pub fn refuse(&self, reject: &Reject) {
+        self.fail(reject.status, reject.reason, &reject.page_message());
+    }
+
     /// Answers with an error page in place of a response that was not begun, and gives up the
     /// connection.
     pub fn fail(&self, status: u16, reason: &str, message: &str) {
@@ -278,31 +343,6 @@ impl Exchange {
         response.closing = true;
         // What was held back to go out with the next piece. A broken connection is noted.
         let _ = response.transmit(b"", b"", || Box::new([]));
-    }
-
-    /// Blocks until the client has taken enough for the response to go on.
-    ///
-    /// # Errors
-    /// [`Refusal::Gone`] when it took nothing for `patience`.
-    pub fn wait(&self, patience: Duration) -> Result<(), Refusal> {
-        let mut response = self.lock();
-        let response = &mut *response;
-        let mut deadline = Instant::now() + patience;
-        while response.output.buffered() > LOW_WATER {
-            let Some(stream) = &response.stream else { return Err(Refusal::Over) };
-            let before = response.output.buffered();
-            let left = deadline.saturating_duration_since(Instant::now()).as_millis();
-            stream.wait_writable(u16::try_from(left).unwrap_or(u16::MAX));
-            let flushed = response.output.flush(stream);
-            if response.output.buffered() < before {
-                deadline = Instant::now() + patience;
-            }
-            if flushed.is_err() || Instant::now() >= deadline {
-                response.broken = true;
-                return Err(Refusal::Gone);
-            }
-        }
-        Ok(())
     }
 
     /// Shows what is known of the response so far.

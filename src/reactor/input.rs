@@ -4,11 +4,12 @@ use std::io;
 
 use super::body::{Body, BodyBuffer};
 use super::connection::{Connection, Incoming, State};
+use super::exchange::Incoming as OnDemand;
 use super::service::Next;
-use super::{ConnectionId, Handler, PIPELINE_BATCH, Reactor};
+use super::{ConnectionId, Handler, PIPELINE_BATCH, Peer, Reactor};
+use crate::error::reason;
 use crate::http::{
-    BodyDecoder, CONTINUE, Eof, Framing, Head, HeadParser, HeadStore, Parse, Reject,
-    internal_server_error,
+    BodyDecoder, CONTINUE, Eof, Framing, Head, HeadStore, Parse, ProxyParse, Reject,
 };
 use crate::sys::socket::Io;
 
@@ -31,7 +32,7 @@ impl Reactor<'_> {
             Io::Done(0) => self.end_of_input(key, handler),
             Io::Done(count) if connection.input.is_empty() => {
                 let left = self.ingest(key, &scratch[..count], handler);
-                self.keep_input(key, || scratch[count - left..count].to_vec());
+                self.keep_input(key, left, || scratch[count - left..count].to_vec());
             }
             Io::Done(count) => {
                 connection.input.extend_from_slice(&scratch[..count]);
@@ -67,7 +68,7 @@ impl Reactor<'_> {
         let Some(connection) = self.connections.get_mut(key as usize) else { return };
         let mut input = std::mem::take(&mut connection.input);
         let left = self.ingest(key, &input, handler);
-        self.keep_input(key, || {
+        self.keep_input(key, left, || {
             input.drain(..input.len() - left);
             input
         });
@@ -75,9 +76,9 @@ impl Reactor<'_> {
 
     /// Keeps what was not used of the input, if the connection still is and wants it, and sees to it
     /// that the connection is watched for what it waits for.
-    fn keep_input(&mut self, key: u32, input: impl FnOnce() -> Vec<u8>) {
+    fn keep_input(&mut self, key: u32, left: usize, input: impl FnOnce() -> Vec<u8>) {
         let Some(connection) = self.connections.get_mut(key as usize) else { return };
-        if !matches!(connection.state, State::Linger { .. }) {
+        if left > 0 && !matches!(connection.state, State::Linger { .. }) {
             connection.input = input();
         }
         self.settle(key);
@@ -107,6 +108,7 @@ impl Reactor<'_> {
     fn step(&mut self, id: ConnectionId, rest: &mut &[u8], handler: &mut dyn Handler) -> Next {
         let connection = &mut self.connections[id.key as usize];
         match std::mem::replace(&mut connection.state, State::Head(None)) {
+            State::Head(None) if connection.proxy_due => self.step_proxy(id, rest, handler),
             State::Head(None) => {
                 let mut store = std::mem::replace(&mut self.store, HeadStore::new(false));
                 store.reuse(connection.trusted);
@@ -122,6 +124,34 @@ impl Reactor<'_> {
                 Next::Stop
             }
         }
+    }
+
+    /// Takes the header of the PROXY protocol, if there is one, from the start of a connection.
+    fn step_proxy(
+        &mut self,
+        id: ConnectionId,
+        rest: &mut &[u8],
+        handler: &mut dyn Handler,
+    ) -> Next {
+        let connection = &mut self.connections[id.key as usize];
+        let peer = match connection.peer {
+            Peer::Inet(address) => Some(address.ip()),
+            Peer::Unix => None,
+        };
+        match self.options.proxy.parse(rest, peer) {
+            Ok(ProxyParse::Incomplete) => return Next::Wait,
+            Ok(ProxyParse::Absent) => {}
+            Ok(ProxyParse::Header { len, info }) => {
+                connection.proxy = Some(Box::new(info));
+                *rest = &rest[len..];
+            }
+            Err(reject) => {
+                self.reject(id, &reject, None, handler);
+                return Next::Stop;
+            }
+        }
+        connection.proxy_due = false;
+        Next::Go
     }
 
     fn step_head(
@@ -146,22 +176,37 @@ impl Reactor<'_> {
             }
         };
         *rest = &buffer[head.len()..];
-        if head.expect_continue() {
-            self.connections[id.key as usize].output.push_bytes(CONTINUE);
-        }
         let expected = match head.framing() {
-            Framing::None => return self.serve(id, head, Body::Empty, rest.is_empty(), handler),
+            Framing::None => {
+                self.expect_continue(id.key, head);
+                return self.serve(id, head, (Body::Empty, None), rest.is_empty(), handler);
+            }
             Framing::Length(length) => Some(length),
             Framing::Chunked => None,
         };
+        if let Some(length) = expected
+            && let Err(fault) = self.check_length(length)
+        {
+            return self.body_fault(id, &fault, head, handler);
+        }
+        self.expect_continue(id.key, head);
         let decoder = BodyDecoder::new(head.framing());
+        if !self.options.buffering {
+            let raw = std::mem::take(rest).to_vec();
+            let limit = self.options.body_limit;
+            let on_demand = OnDemand::new(decoder, raw, limit);
+            if self.flush_interim(id.key) == Next::Stop {
+                return Next::Stop;
+            }
+            return self.serve(id, head, (Body::Stream, Some(on_demand)), true, handler);
+        }
         let mut incoming = Incoming {
             store: HeadStore::new(false),
             head: Vec::new(),
             decoder,
-            buffer: BodyBuffer::new(expected),
+            buffer: BodyBuffer::new(expected, &self.options.storage),
         };
-        match receive(&self.options.parser, &mut incoming, rest) {
+        match self.receive(&mut incoming, rest) {
             Ok(true) => self.serve_received(id, head, incoming, rest, handler),
             Ok(false) => {
                 incoming.head = buffer[..head.len()].to_vec();
@@ -175,6 +220,39 @@ impl Reactor<'_> {
         }
     }
 
+    /// Has `100 Continue` sent with the next bytes if the client asked for it.
+    fn expect_continue(&mut self, key: u32, head: Head<'_>) {
+        if head.expect_continue() {
+            self.connections[key as usize].output.push_bytes(CONTINUE);
+        }
+    }
+
+    fn check_length(&self, length: u64) -> Result<(), BodyFault> {
+        let limit = self.options.body_limit;
+        if limit > 0 && length > limit {
+            return Err(BodyFault::Refused(Reject::body_too_large(limit)));
+        }
+        Ok(())
+    }
+
+    /// Moves what there is of the body from `rest` into the buffer; `true` once it is complete.
+    fn receive(&self, incoming: &mut Incoming, rest: &mut &[u8]) -> Result<bool, BodyFault> {
+        let Incoming { decoder, buffer, .. } = incoming;
+        let storage = &self.options.storage;
+        let mut stored = Ok(());
+        let progress = decoder
+            .decode(&self.options.parser, rest, &mut |piece: &[u8]| {
+                if stored.is_ok() {
+                    stored = buffer.append(piece, storage);
+                }
+            })
+            .map_err(BodyFault::Refused)?;
+        stored.map_err(BodyFault::Storage)?;
+        self.check_length(buffer.len())?;
+        *rest = &rest[progress.consumed..];
+        Ok(progress.done)
+    }
+
     fn step_body(
         &mut self,
         id: ConnectionId,
@@ -182,7 +260,7 @@ impl Reactor<'_> {
         rest: &mut &[u8],
         handler: &mut dyn Handler,
     ) -> Next {
-        match receive(&self.options.parser, &mut incoming, rest) {
+        match self.receive(&mut incoming, rest) {
             Ok(true) => {
                 let head_bytes = std::mem::take(&mut incoming.head);
                 let store = std::mem::replace(&mut incoming.store, HeadStore::new(false));
@@ -208,7 +286,7 @@ impl Reactor<'_> {
         handler: &mut dyn Handler,
     ) -> Next {
         match incoming.buffer.finish() {
-            Ok(body) => self.serve(id, head, body, rest.is_empty(), handler),
+            Ok(body) => self.serve(id, head, (body, None), rest.is_empty(), handler),
             Err(error) => self.body_fault(id, &BodyFault::Storage(error), head, handler),
         }
     }
@@ -221,13 +299,15 @@ impl Reactor<'_> {
         handler: &mut dyn Handler,
     ) -> Next {
         match fault {
-            BodyFault::Framing(reject) => self.reject(id, reject, Some(head), handler),
+            BodyFault::Refused(reject) => self.reject(id, reject, Some(head), handler),
             BodyFault::Storage(error) => {
                 tracing::error!(
-                    "Cannot store a request body in {}: {error}. The request is answered with 500.",
-                    std::env::temp_dir().display()
+                    "Cannot store a request body in {}: {}. The request is answered with 507; \
+                     make room there, or set tmp_upload_dir to a place that has some.",
+                    self.options.storage.directory.display(),
+                    reason(error)
                 );
-                self.answer_and_leave(id.key, &internal_server_error());
+                self.reject(id, &Reject::no_storage(&reason(error)), Some(head), handler);
             }
         }
         Next::Stop
@@ -248,26 +328,7 @@ impl Reactor<'_> {
 
 /// Why a request body cannot be had.
 enum BodyFault {
-    Framing(Reject),
+    /// It breaks a rule or a limit.
+    Refused(Reject),
     Storage(io::Error),
-}
-
-/// Moves what there is of the body from `rest` into the buffer; `true` once it is complete.
-fn receive(
-    parser: &HeadParser,
-    incoming: &mut Incoming,
-    rest: &mut &[u8],
-) -> Result<bool, BodyFault> {
-    let Incoming { decoder, buffer, .. } = incoming;
-    let mut stored = Ok(());
-    let progress = decoder
-        .decode(parser, rest, &mut |piece: &[u8]| {
-            if stored.is_ok() {
-                stored = buffer.append(piece);
-            }
-        })
-        .map_err(BodyFault::Framing)?;
-    stored.map_err(BodyFault::Storage)?;
-    *rest = &rest[progress.consumed..];
-    Ok(progress.done)
 }

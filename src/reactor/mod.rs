@@ -3,6 +3,7 @@
 //! It knows sockets and HTTP but not Python: a [`Handler`] gets each request when its head and body
 //! are there.
 
+mod accept;
 mod body;
 mod connection;
 mod exchange;
@@ -19,18 +20,18 @@ use std::time::Duration;
 
 use slab::Slab;
 
-pub use self::body::Body;
-use self::connection::Connection;
-pub use self::exchange::{Exchange, Progress, Refusal, Summary};
+use self::accept::Accepting;
+pub use self::body::{Body, Storage};
+use self::connection::{Connection, State};
+pub use self::exchange::{Exchange, Patience, Progress, Received, Refusal, Summary};
 pub use self::output::Shared;
 use self::timers::{Durations, Kind, Timers};
-use crate::http::{Head, HeadParser, HeadStore, Reject, TrustList};
+use crate::http::{Head, HeadParser, HeadStore, ProxyInfo, ProxyProtocol, Reject, TrustList};
 use crate::net::listener::Listener;
-use crate::net::stream::Stream;
 pub use crate::sys::epoll::Wait;
 use crate::sys::epoll::{Epoll, Events, Interest};
 pub use crate::sys::socket::Peer;
-use crate::sys::{socket, time};
+use crate::sys::{process, time};
 
 /// Identifies a connection for as long as the worker lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub struct Request<'a> {
     pub head: Head<'a>,
     pub body: Body,
     pub peer: Peer,
+    /// What the PROXY protocol said of the client.
+    pub proxy: Option<&'a ProxyInfo>,
     pub connection: ConnectionId,
     /// Index of the listener it came in on.
     pub listener: usize,
@@ -66,7 +69,19 @@ pub trait Handler {
 /// Settings of the event loop.
 pub struct Options {
     pub parser: HeadParser,
+    /// Peers whose headers of a proxy are believed.
     pub trusted: TrustList,
+    pub proxy: ProxyProtocol,
+    /// A request reaches the handler when its body is there.
+    pub buffering: bool,
+    pub storage: Storage,
+    /// The largest body that is accepted; 0 is any.
+    pub body_limit: u64,
+    /// How many bytes a response may be ahead of its client.
+    pub high_water: usize,
+    /// How long a client may take for a request head; zero is for ever.
+    pub head_patience: Duration,
+    pub patience: Patience,
     /// How long an idle connection is kept; zero: connections are not kept.
     pub keep_alive: Duration,
     /// The most connections open at a time.
@@ -75,21 +90,11 @@ pub struct Options {
     pub shared: bool,
 }
 
-/// How long clients may take for what they have to do.
-const HEAD_PATIENCE: Duration = Duration::from_secs(60);
-const BODY_PATIENCE: Duration = Duration::from_secs(60);
-const WRITE_PATIENCE: Duration = Duration::from_secs(60);
 /// How long and how much is read behind a connection that we closed, so that the client gets the
 /// response before it learns that nobody listens (RFC 9112 section 9.6).
 const LINGER_PATIENCE: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 64 * 1024;
-/// How long accepting rests when descriptors have run out.
-const ACCEPT_REST: Duration = Duration::from_secs(1);
 
-/// Connections accepted per readiness event; between two of them a request may be served.
-const ACCEPT_BATCH: usize = 64;
-/// New connections that a worker takes on per event without having served them, while others could.
-const ACCEPT_WAITING: usize = 2;
 /// Requests of one connection served in a row before others get their turn.
 const PIPELINE_BATCH: usize = 16;
 /// One read.
@@ -126,17 +131,6 @@ pub struct Reactor<'a> {
     retiring: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Accepting {
-    Yes,
-    /// At the limit of connections.
-    Full,
-    /// Out of descriptors until then.
-    Resting(u64),
-    /// For good.
-    No,
-}
-
 impl<'a> Reactor<'a> {
     /// # Errors
     /// The error of `epoll_create1(2)` or `epoll_ctl(2)`.
@@ -146,12 +140,13 @@ impl<'a> Reactor<'a> {
             epoll.add(listener.as_fd(), LISTENER | index as u64, Interest::SharedRead)?;
         }
         let durations = Durations {
-            head: HEAD_PATIENCE,
-            body: BODY_PATIENCE,
-            write: WRITE_PATIENCE,
+            head: options.head_patience,
+            body: options.patience.body,
+            write: options.patience.write,
             idle: options.keep_alive,
             linger: LINGER_PATIENCE,
         };
+        let exchange = Exchange::new(options.parser.clone(), options.high_water, options.patience);
         Ok(Self {
             epoll,
             events: Events::with_capacity(256),
@@ -162,7 +157,7 @@ impl<'a> Reactor<'a> {
             external: Vec::new(),
             scratch: vec![0; READ_SIZE],
             store: HeadStore::new(false),
-            exchange: Arc::new(Exchange::new()),
+            exchange: Arc::new(exchange),
             options,
             serial: 0,
             accepting: Accepting::Yes,
@@ -245,24 +240,31 @@ impl<'a> Reactor<'a> {
                 self.accept(low_half(token) as usize, handler);
             }
         }
-        self.expire();
+        self.expire(handler);
     }
 
-    /// Stops accepting for good, behind what waits in the backlog, and lets connections end:
-    /// responses close theirs, idle ones have `grace` left for a request that is on its way.
-    pub fn retire(&mut self, grace: Duration, handler: &mut dyn Handler) {
+    /// Whether the last [`Self::poll`] found something.
+    pub fn has_events(&self) -> bool {
+        self.events.len() > 0
+    }
+
+    /// Stops accepting for good and lets connections end: responses close theirs, idle ones have `idle` left for a request that is on its way, and
+    /// those whose first request is not there yet have `head`.
+    pub fn retire(&mut self, idle: Duration, head: Duration) {
         if self.retiring {
             return;
         }
         self.retiring = true;
-        for index in 0..self.listeners.len() {
-            while self.accept_one(index, handler).is_some() {}
-        }
         self.pause_accepting(Accepting::No);
         let now = time::monotonic_coarse_ns();
-        self.timers.shorten(Kind::Idle, grace, now);
-        // Without a byte of a first request they are as idle as the others.
-        self.timers.shorten(Kind::Head, grace, now);
+        self.timers.shorten(Kind::Idle, idle, now);
+        self.timers.shorten(Kind::Head, head, now);
+        for (key, connection) in &self.connections {
+            let key = u32::try_from(key).unwrap_or(u32::MAX);
+            if matches!(connection.state, State::Head(_)) && self.timers.armed(key).is_none() {
+                self.timers.arm(key, Kind::Head, now);
+            }
+        }
     }
 
     fn is_current(&self, id: ConnectionId) -> bool {
@@ -270,97 +272,7 @@ impl<'a> Reactor<'a> {
         connection.is_some_and(|connection| connection.serial == id.serial)
     }
 
-    fn accept(&mut self, listener: usize, handler: &mut dyn Handler) {
-        let mut waiting = 0;
-        for _ in 0..ACCEPT_BATCH {
-            if self.accepting != Accepting::Yes {
-                return;
-            }
-            let before = self.connections.len();
-            if self.accept_one(listener, handler).is_none() {
-                return;
-            }
-            if self.connections.len() > before {
-                waiting += 1;
-                if self.options.shared && waiting >= ACCEPT_WAITING {
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Accepts one connection and reads from it at once, as the request is usually there already.
-    fn accept_one(&mut self, listener: usize, handler: &mut dyn Handler) -> Option<()> {
-        let (fd, peer) = match socket::accept(self.listeners[listener].as_fd()) {
-            Ok(accepted) => accepted?,
-            Err(error) => {
-                self.accept_failed(&error);
-                return None;
-            }
-        };
-        self.serial += 1;
-        let trusted = match peer {
-            Peer::Inet(address) => self.options.trusted.contains(address.ip()),
-            Peer::Unix => true,
-        };
-        let connection = Connection::new(Stream::new(fd), self.serial, listener, peer, trusted);
-        let key = u32::try_from(self.connections.insert(connection)).ok()?;
-        self.readable(key, handler);
-        self.make_room();
-        Some(())
-    }
-
-    fn accept_failed(&mut self, error: &io::Error) {
-        let exhausted = matches!(
-            error.raw_os_error(),
-            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
-        );
-        if exhausted {
-            tracing::error!(
-                "Cannot accept connections: {error}. Accepting rests for {} s; raise the limit of \
-                 open files (ulimit -n) or lower worker_connections.",
-                ACCEPT_REST.as_secs()
-            );
-            let rest = u64::try_from(ACCEPT_REST.as_nanos()).unwrap_or(u64::MAX);
-            self.pause_accepting(Accepting::Resting(time::monotonic_ns().saturating_add(rest)));
-        } else {
-            tracing::error!("Cannot accept a connection: {error}");
-        }
-    }
-
-    /// At the limit of connections the one that has been idle longest goes; if none is idle,
-    /// accepting pauses.
-    fn make_room(&mut self) {
-        if self.connections.len() < self.options.connections || self.accepting != Accepting::Yes {
-            return;
-        }
-        match self.timers.oldest(Kind::Idle) {
-            Some(key) => self.close(key),
-            None => self.pause_accepting(Accepting::Full),
-        }
-    }
-
-    fn pause_accepting(&mut self, reason: Accepting) {
-        if self.accepting == Accepting::Yes {
-            for listener in self.listeners {
-                // It was added by `new` or `resume_accepting`: removing cannot fail.
-                let _ = self.epoll.remove(listener.as_fd());
-            }
-        }
-        self.accepting = reason;
-    }
-
-    fn resume_accepting(&mut self) {
-        self.accepting = Accepting::Yes;
-        for (index, listener) in self.listeners.iter().enumerate() {
-            let token = LISTENER | index as u64;
-            if let Err(error) = self.epoll.add(listener.as_fd(), token, Interest::SharedRead) {
-                tracing::error!("Cannot watch {listener}: {error}");
-            }
-        }
-    }
-
-    fn expire(&mut self) {
+    fn expire(&mut self, handler: &mut dyn Handler) {
         let now = time::monotonic_ns();
         if let Accepting::Resting(until) = self.accepting
             && until <= now
@@ -371,17 +283,19 @@ impl<'a> Reactor<'a> {
             return;
         }
         while let Some((key, kind)) = self.timers.expired(now) {
-            if kind != Kind::Idle {
-                tracing::debug!("Closing connection: timed out ({kind:?})");
-            }
-            self.close(key);
+            self.timed_out(key, kind, handler);
         }
     }
 
     fn close(&mut self, key: u32) {
         self.timers.disarm(key);
-        // Closing the descriptor takes it out of the epoll set as well.
-        self.connections.try_remove(key as usize);
+        let closed = self.connections.try_remove(key as usize);
+        // Closing the last descriptor of a connection takes it out of the epoll set as well.
+        if process::shares_descriptors()
+            && let Some(Connection { stream: Some(stream), interest: Some(_), .. }) = &closed
+        {
+            let _ = self.epoll.remove(stream);
+        }
         if self.accepting == Accepting::Full && self.connections.len() < self.options.connections {
             self.resume_accepting();
         }

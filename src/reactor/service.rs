@@ -1,9 +1,10 @@
 //! Answering: a complete request goes to the handler, its response to the client, and the connection
 //! on to the next request or to its end.
 
+use super::accept::Accepting;
 use super::body::Body;
 use super::connection::{Connection, Leave, State};
-use super::exchange::Facts;
+use super::exchange::{Facts, Fate, Incoming};
 use super::output::Flush;
 use super::timers::Kind;
 use super::{ConnectionId, Handler, LINGER_BYTES, Reactor, Request};
@@ -29,45 +30,66 @@ impl Reactor<'_> {
         &mut self,
         id: ConnectionId,
         head: Head<'_>,
-        body: Body,
+        (body, incoming): (Body, Option<Incoming>),
         last: bool,
         handler: &mut dyn Handler,
     ) -> Next {
         let connection = &mut self.connections[id.key as usize];
         let Some(stream) = connection.stream.take() else { return Next::Stop };
+        let proxy = connection.proxy.take();
         let output = std::mem::take(&mut connection.output);
         let keep_alive = handler.keeps_alive()
             && head.keep_alive()
             && !self.retiring
+            // Somebody may be waiting for the room.
+            && self.accepting != Accepting::Full
             && !self.options.keep_alive.is_zero();
-        let facts = Facts { minor: head.version().1, head: head.is_head(), keep_alive };
+        let facts = Facts { minor: head.minor(), head: head.is_head(), keep_alive };
         let request = Request {
             head,
             body,
             peer: connection.peer,
+            proxy: proxy.as_deref(),
             connection: id,
             listener: connection.listener,
         };
-        self.exchange.begin(stream, output, facts);
+        self.exchange.begin(stream, output, facts, incoming);
         handler.handle(request, &self.exchange);
         let Some(ending) = self.exchange.end() else {
             self.close(id.key);
             return Next::Stop;
         };
-        if ending.broken {
-            self.close(id.key);
-            return Next::Stop;
+        match ending.fate {
+            Fate::Keep | Fate::Leave => {}
+            Fate::Broken => {
+                self.close(id.key);
+                return Next::Stop;
+            }
+            Fate::TakenOver => {
+                // The application's duplicate would keep it in the epoll set.
+                let _ = self.epoll.remove(&ending.stream);
+                ending.stream.release();
+                self.close(id.key);
+                return Next::Stop;
+            }
         }
-        let leave = if last && !head.keep_alive() { Leave::AtOnce } else { Leave::Lingering };
+        let reusable = ending.fate == Fate::Keep;
+        let at_once = last && ending.all_read && !head.keep_alive();
+        let leave = if at_once { Leave::AtOnce } else { Leave::Lingering };
         let connection = &mut self.connections[id.key as usize];
+        connection.proxy = proxy;
         connection.served = true;
         connection.stream = Some(ending.stream);
         connection.output = ending.output;
+        if !ending.rest.is_empty() && reusable {
+            connection.input = ending.rest;
+            self.ready.push_back(id);
+        }
         if !connection.output.is_empty() {
-            connection.state = State::Drain { reusable: ending.reusable, leave };
+            connection.state = State::Drain { reusable, leave };
             return Next::Stop;
         }
-        self.after_response(id.key, ending.reusable, leave)
+        self.after_response(id.key, reusable, leave)
     }
 
     fn after_response(&mut self, key: u32, reusable: bool, leave: Leave) -> Next {
@@ -106,6 +128,7 @@ impl Reactor<'_> {
             head,
             body: Body::Empty,
             peer: connection.peer,
+            proxy: connection.proxy.as_deref(),
             connection: id,
             listener: connection.listener,
         });
@@ -161,6 +184,30 @@ impl Reactor<'_> {
         match stream.recv(&mut self.scratch) {
             Io::Done(count @ 1..) if count < *left => *left -= count,
             Io::WouldBlock => {}
+            _ => self.close(key),
+        }
+    }
+
+    /// A client has taken too long.
+    pub(super) fn timed_out(&mut self, key: u32, kind: Kind, handler: &mut dyn Handler) {
+        let Some(connection) = self.connections.get_mut(key as usize) else { return };
+        if kind != Kind::Idle {
+            tracing::debug!("Closing connection: timed out ({kind:?})");
+        }
+        let id = ConnectionId { key, serial: connection.serial };
+        // An answer is due to whoever has begun a request.
+        match std::mem::replace(&mut connection.state, State::Head(None)) {
+            State::Head(Some(_)) => {
+                let patience = self.options.head_patience.as_secs();
+                self.reject(id, &Reject::head_timeout(patience), None, handler);
+                self.settle(key);
+            }
+            State::Body(incoming) => {
+                let head = incoming.store.head(&incoming.head);
+                let patience = self.options.patience.body.as_secs();
+                self.reject(id, &Reject::body_timeout(patience), Some(head), handler);
+                self.settle(key);
+            }
             _ => self.close(key),
         }
     }

@@ -36,7 +36,8 @@ struct Node {
 
 #[derive(Clone, Copy)]
 struct Queue {
-    distance: u64,
+    /// `None`: these waits have no end.
+    distance: Option<u64>,
     head: u32,
     tail: u32,
 }
@@ -47,7 +48,7 @@ pub struct Timers {
     queues: [Queue; KINDS],
 }
 
-/// How long each kind of wait may last.
+/// How long each kind of wait may last; zero is for ever.
 #[derive(Clone, Copy, Debug)]
 pub struct Durations {
     pub head: Duration,
@@ -80,8 +81,9 @@ impl Timers {
             self.nodes.resize(index + 1, Node { previous: NONE, next: NONE, armed: None });
         }
         let queue = &mut self.queues[kind as usize];
+        let Some(distance) = queue.distance else { return };
         let tail = std::mem::replace(&mut queue.tail, key);
-        let armed = Some((kind, now.saturating_add(queue.distance)));
+        let armed = Some((kind, now.saturating_add(distance)));
         if tail == NONE {
             queue.head = key;
         }
@@ -134,12 +136,12 @@ impl Timers {
         Some((key, kind))
     }
 
-    /// Changes the distance of one kind; connections that already wait keep their deadlines at most
-    /// that far ahead.
+    /// Lowers the distance of one kind, also for connections that already wait.
     pub fn shorten(&mut self, kind: Kind, distance: Duration, now: u64) {
         let queue = &mut self.queues[kind as usize];
-        queue.distance = nanos(distance);
-        let limit = now.saturating_add(queue.distance);
+        let distance = nanos(distance).unwrap_or(0);
+        queue.distance = Some(queue.distance.map_or(distance, |before| before.min(distance)));
+        let limit = now.saturating_add(distance);
         let mut key = queue.head;
         while key != NONE {
             let node = &mut self.nodes[key as usize];
@@ -158,8 +160,8 @@ impl Timers {
     }
 }
 
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+fn nanos(duration: Duration) -> Option<u64> {
+    (!duration.is_zero()).then(|| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -208,7 +210,7 @@ mod tests {
                 if let Some(kind) = kind {
                     let kind = ALL[kind];
                     timers.arm(key, kind, now);
-                    naive.insert(key, (kind, now + timers.queues[kind as usize].distance));
+                    naive.insert(key, (kind, now + timers.queues[kind as usize].distance.unwrap()));
                 } else {
                     timers.disarm(key);
                     naive.remove(&key);

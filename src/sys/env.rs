@@ -7,6 +7,7 @@
 
 /// Sets `name` to `value`. Nothing happens if `name` is empty or holds `=`, or either holds a NUL:
 /// the environment cannot express those.
+#[cfg(test)]
 pub fn set(name: &str, value: &str) {
     if valid(name) && !value.contains('\0') {
         // SAFETY: see above.

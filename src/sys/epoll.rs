@@ -72,7 +72,7 @@ impl Epoll {
             // Rounded up, so that a deadline has passed when the wait ends.
             Some(duration) => {
                 let millis = duration.as_nanos().div_ceil(1_000_000);
-                EpollTimeout::from(u16::try_from(millis).unwrap_or(u16::MAX))
+                EpollTimeout::try_from(millis).unwrap_or(EpollTimeout::MAX)
             }
         };
         events.len = 0;

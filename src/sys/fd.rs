@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, RawFd};
 
 use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Makes the number `target` stand for the open file of `source`, in one step: whoever writes to
 /// `target` meanwhile reaches the old file or the new one (`dup3(2)`). The standard streams stay
@@ -35,6 +36,18 @@ pub fn duplicate(number: RawFd) -> io::Result<File> {
     Ok(unsafe { File::from_raw_fd(copy) })
 }
 
+/// Raises the limit of open descriptors to the most the process may have (`RLIMIT_NOFILE`).
+///
+/// # Errors
+/// The error of setrlimit(2).
+pub fn raise_limit() -> io::Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft < hard {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::File;
@@ -43,7 +56,9 @@ mod tests {
 
     use nix::fcntl::{FcntlArg, fcntl};
 
-    use super::{duplicate, redirect};
+    use nix::sys::resource::{Resource, getrlimit};
+
+    use super::{duplicate, raise_limit, redirect};
 
     #[test]
     fn writes_reach_the_new_file() {
@@ -57,6 +72,13 @@ mod tests {
         let mut text = String::new();
         reader.read_to_string(&mut text).expect("read");
         assert_eq!(text, "x");
+    }
+
+    #[test]
+    fn the_limit_ends_up_as_high_as_it_may_be() {
+        raise_limit().unwrap();
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        assert_eq!(soft, hard);
     }
 
     #[test]

@@ -65,6 +65,18 @@ pub fn shares_descriptors() -> bool {
     SHARES_DESCRIPTORS.load(Ordering::Relaxed)
 }
 
+static IS_COPY: AtomicBool = AtomicBool::new(false);
+
+/// Remembers that this process is a copy of a worker, made by the application for itself.
+pub fn note_copy() {
+    IS_COPY.store(true, Ordering::Relaxed);
+}
+
+/// Whether this process is such a copy: it must do none of a worker's work.
+pub fn is_copy() -> bool {
+    IS_COPY.load(Ordering::Relaxed)
+}
+
 /// Duplicates the process. Only the calling thread exists in the child.
 ///
 /// # Errors

@@ -6,9 +6,10 @@
 //! environment up to the first NUL. So a title is written over the arguments, and over the
 //! environment if it is longer, once the environment's strings have moved to the heap.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, OsString};
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::{Mutex, PoisonError};
 
 /// Where the kernel put the arguments and the environment.
@@ -24,14 +25,26 @@ struct Area {
 static AREA: Mutex<Option<Area>> = Mutex::new(None);
 
 /// Makes room for a title. To be called at the start of the program, after `std::env::args` has been
-/// read for the last time and before any thread is started: it moves the environment.
+/// read for the last time (they are `args`) and before any thread is started: it moves the
+/// environment.
 ///
 /// # Errors
-/// `/proc` is not there or has an unknown form, or the process has threads already. Titles are then
-/// not shown; nothing else changes.
-pub fn init() -> io::Result<()> {
+/// `/proc` is not there or has an unknown form, the arguments are not where it says (under
+/// valgrind, whose own are there), or the process has threads already. Titles are then not shown;
+/// nothing else changes.
+pub fn init(args: &[OsString]) -> io::Result<()> {
     let stat = fs::read_to_string("/proc/self/stat")?;
     let area = locate(&stat).map_err(io::Error::other)?;
+    let expected: Vec<u8> = args.iter().flat_map(|arg| [arg.as_bytes(), b"\0"].concat()).collect();
+    if area.arguments - area.start != expected.len() {
+        return Err(io::Error::other("the arguments are somewhere else"));
+    }
+    // SAFETY: the kernel says that this range is part of the process's initial stack, which is
+    // readable and never unmapped; nothing writes to it before `set`.
+    let found = unsafe { std::slice::from_raw_parts(area.start as *const u8, expected.len()) };
+    if found != expected {
+        return Err(io::Error::other("the arguments are somewhere else"));
+    }
     move_environment(&area);
     *AREA.lock().unwrap_or_else(PoisonError::into_inner) = Some(area);
     Ok(())
@@ -121,7 +134,7 @@ mod tests {
             let own = shown();
             set("too early");
             assert_eq!(shown(), own, "a title before init");
-            init().expect("init");
+            init(&std::env::args_os().collect::<Vec<_>>()).expect("init");
             assert_eq!(shown(), own, "init alone");
             assert_shown("gunicorn: master [app:app]");
             // Longer than the arguments: runs over into the old environment.

@@ -28,6 +28,7 @@ impl Signal {
     pub const USR1: Self = Self(libc::SIGUSR1);
     pub const USR2: Self = Self(libc::SIGUSR2);
     pub const PIPE: Self = Self(libc::SIGPIPE);
+    pub const XFSZ: Self = Self(libc::SIGXFSZ);
     pub const TERM: Self = Self(libc::SIGTERM);
     pub const CHLD: Self = Self(libc::SIGCHLD);
     pub const TTIN: Self = Self(libc::SIGTTIN);

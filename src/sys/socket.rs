@@ -5,7 +5,11 @@ use std::io::{self, IoSlice};
 use std::mem::{MaybeUninit, size_of};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, Shutdown, recv as nix_recv, send as nix_send, shutdown};
 
 /// The other end of a connection.
@@ -93,7 +97,7 @@ pub enum Io {
 fn outcome(result: nix::Result<usize>) -> Io {
     match result {
         Ok(count) => Io::Done(count),
-        Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => Io::WouldBlock,
+        Err(Errno::EAGAIN | Errno::EINTR) => Io::WouldBlock,
         Err(error) => Io::Failed(error.into()),
     }
 }
@@ -135,11 +139,61 @@ pub fn shutdown_both(fd: impl AsFd) {
     let _ = shutdown(fd.as_fd().as_raw_fd(), Shutdown::Both);
 }
 
-/// Waits until `fd` takes more bytes, at most `timeout` milliseconds; `false` when it did not.
-pub fn wait_writable(fd: impl AsFd, timeout_ms: u16) -> bool {
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-    let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)];
-    matches!(poll(&mut fds, PollTimeout::from(timeout_ms)), Ok(1..))
+/// What to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Something to read, or the end of the stream.
+    Input,
+    /// Room to write.
+    Room,
+}
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// What was wanted is there, or the connection is broken.
+    Ready,
+    /// A signal handler ran.
+    Interrupted,
+    TimedOut,
+}
+
+/// Waits until `fd` is ready, at most so long (zero: for ever).
+pub fn wait(fd: impl AsFd, wanted: Wanted, patience: Duration) -> Waited {
+    let flags = match wanted {
+        Wanted::Input => PollFlags::POLLIN,
+        Wanted::Room => PollFlags::POLLOUT,
+    };
+    let mut fds = [PollFd::new(fd.as_fd(), flags)];
+    let timeout = if patience.is_zero() {
+        PollTimeout::NONE
+    } else {
+        PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX)
+    };
+    match poll(&mut fds, timeout) {
+        Ok(0) => Waited::TimedOut,
+        Err(Errno::EINTR) => Waited::Interrupted,
+        // An error shows up again when the descriptor is used.
+        Ok(_) | Err(_) => Waited::Ready,
+    }
+}
+
+/// Turns `O_NONBLOCK` of the open file, which duplicates share, off or on.
+///
+/// # Errors
+/// The error of fcntl(2).
+pub fn set_blocking(fd: impl AsFd, blocking: bool) -> io::Result<()> {
+    let mut flags = OFlag::from_bits_retain(fcntl(&fd, FcntlArg::F_GETFL)?);
+    flags.set(OFlag::O_NONBLOCK, !blocking);
+    fcntl(&fd, FcntlArg::F_SETFL(flags))?;
+    Ok(())
+}
+
+/// Whether the peer has closed its side of a connection, or the connection is broken.
+pub fn is_closed_by_peer(fd: impl AsFd) -> bool {
+    let flags = PollFlags::from_bits_retain(libc::POLLRDHUP);
+    let mut fds = [PollFd::new(fd.as_fd(), flags)];
+    matches!(poll(&mut fds, PollTimeout::ZERO), Ok(1..))
 }
 
 #[cfg(test)]
@@ -159,15 +213,14 @@ mod tests {
         let mut buffer = [0; 16];
         assert!(matches!(recv(&fd, &mut buffer), Io::WouldBlock));
         client.write_all(b"ping").unwrap();
-        assert!(wait_writable(&fd, 1000));
-        loop {
-            match recv(&fd, &mut buffer) {
-                Io::Done(4) => break,
-                Io::WouldBlock => std::thread::yield_now(),
-                other => panic!("{other:?}"),
-            }
-        }
+        assert_eq!(wait(&fd, Wanted::Room, Duration::from_secs(5)), Waited::Ready);
+        assert_eq!(wait(&fd, Wanted::Input, Duration::from_secs(5)), Waited::Ready);
+        assert!(matches!(recv(&fd, &mut buffer), Io::Done(4)));
         assert_eq!(&buffer[..4], b"ping");
+        assert!(!is_closed_by_peer(&fd));
+        drop(client);
+        assert_eq!(wait(&fd, Wanted::Input, Duration::from_secs(5)), Waited::Ready);
+        assert!(is_closed_by_peer(&fd));
     }
 
     #[test]

@@ -2,18 +2,18 @@
 
 use pyo3::prelude::*;
 
+use super::options::options;
 use super::requests::Requests;
 use super::serve::serve;
 use crate::app::Seat;
-use crate::config::{Config, HeaderMap as Mapping};
-use crate::error::{Error, Exit};
-use crate::http::{HeadParser, HeaderMap, Lenient, Limits, Policy, TrustList};
+use crate::error::{Error, Exit, reason};
+use crate::log;
 use crate::net::listener::Listener;
 use crate::python::interpreter;
 use crate::python::loader::{self, LoadError};
 use crate::python::signals;
 use crate::python::wsgi::{Errors, Settings, Wsgi};
-use crate::reactor::{Options, Reactor};
+use crate::reactor::Reactor;
 use crate::scoreboard::State;
 
 /// Lives the life of a worker and returns its exit status. `app` is there if it was preloaded.
@@ -29,6 +29,7 @@ pub fn run(seat: &Seat<'_>, app: Option<&Py<PyAny>>) -> i32 {
             }
             Err(failure) => failure.report(py),
         };
+        signals::retire(py);
         interpreter::finalize(py);
         status
     })
@@ -49,13 +50,13 @@ impl Failure {
     fn report(self, py: Python<'_>) -> i32 {
         match self {
             Self::Load(LoadError::NotFound(message)) => {
-                eprintln!("{message}");
+                log::say(&message);
                 Exit::AppLoad as i32
             }
             Self::Load(LoadError::Exit(status)) => status,
             Self::Load(LoadError::Failed { message, traceback }) => {
                 tracing::error!("Exception in worker process\n{traceback}");
-                eprintln!("{message}");
+                log::say(&message);
                 Exit::WorkerBoot as i32
             }
             Self::Python(error) => {
@@ -95,9 +96,12 @@ fn boot<'a>(
 ) -> Result<(Wsgi, Reactor<'a>), Failure> {
     let config = seat.config;
     signals::install(py)?;
-    let app = match app {
-        Some(app) => app.clone_ref(py),
-        None => loader::load(py, config.application().unwrap_or_default())?,
+    let app = if let Some(app) = app {
+        app.clone_ref(py)
+    } else {
+        // The application's code, as in a request: a quick stop need not wait for it.
+        let uri = config.application().unwrap_or_default();
+        signals::in_application(|| loader::load(py, uri))?
     };
     let settings = Settings {
         multithread: config.threads > 1,
@@ -107,8 +111,9 @@ fn boot<'a>(
         errors: Py::new(py, Errors::new(config.errorlog.as_deref() == Some("-")))?.into_any(),
     };
     let wsgi = Wsgi::new(py, app, &settings, config.sendfile)?;
-    let reactor = Reactor::new(seat.listeners, options(config)?)
-        .map_err(|error| Error::config(format!("the event loop cannot be set up: {error}")))?;
+    let reactor = Reactor::new(seat.listeners, options(config)?).map_err(|error| {
+        Error::config(format!("the event loop cannot be set up: {}", reason(&error)))
+    })?;
     seat.slot.set_state(State::Ready);
     seat.bell.ring();
     Ok((wsgi, reactor))
@@ -117,35 +122,4 @@ fn boot<'a>(
 fn server(listener: &Listener) -> (String, Option<String>) {
     let port = (!listener.is_unix()).then(|| listener.server_port.clone());
     (listener.server_name.clone(), port)
-}
-
-fn options(config: &Config) -> Result<Options, Error> {
-    let size = |value: u32| usize::try_from(value).unwrap_or(usize::MAX);
-    let limits = Limits::new(
-        size(config.limit_request_line),
-        size(config.limit_request_fields),
-        size(config.limit_request_field_size),
-    );
-    let header_map = match config.header_map {
-        Mapping::Drop => HeaderMap::Drop,
-        Mapping::Refuse => HeaderMap::Refuse,
-        Mapping::Dangerous => HeaderMap::Dangerous,
-    };
-    let policy = Policy::new(header_map, &config.forwarder_headers, &config.secure_scheme_headers);
-    let lenient = Lenient {
-        obsolete_folding: config.permit_obsolete_folding,
-        header_spaces: config.strip_header_spaces,
-        unconventional_method: config.permit_unconventional_http_method,
-        unconventional_version: config.permit_unconventional_http_version,
-        casefold_method: config.casefold_http_method,
-    };
-    let trusted = TrustList::parse(&config.forwarded_allow_ips)
-        .map_err(|error| Error::config(error.to_string()))?;
-    Ok(Options {
-        parser: HeadParser::new(limits, policy).lenient(lenient),
-        trusted,
-        keep_alive: std::time::Duration::from_secs(config.keepalive),
-        connections: size(config.worker_connections).max(1),
-        shared: config.workers > 1,
-    })
 }

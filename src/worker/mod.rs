@@ -1,6 +1,7 @@
 //! A worker process, from fork to exit.
 
 mod boot;
+mod options;
 mod requests;
 mod serve;
 

@@ -63,6 +63,12 @@ impl<'a> Requests<'a> {
 impl Handler for Requests<'_> {
     fn handle(&mut self, request: Request<'_>, exchange: &Arc<Exchange>) {
         let (method, target) = (request.head.method(), request.head.target());
+        for name in request.head.dropped() {
+            tracing::debug!(
+                "Dropped the header {}: its name has an underscore (header_map = drop).",
+                name.escape_ascii()
+            );
+        }
         self.slot.begin_request(time::monotonic_coarse_ns(), method, target);
         self.bell.ring_if_armed();
         let mut access = self.access.as_deref().map(Access::new);

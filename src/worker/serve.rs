@@ -11,15 +11,16 @@ use crate::log;
 use crate::python::loader::exit_status;
 use crate::reactor::{Reactor, Wait};
 use crate::scoreboard::State;
-use crate::sys::process;
 use crate::sys::signal::{Pipe, Signal};
+use crate::sys::{process, time};
 
 /// Ids of the descriptors that the event loop watches for us.
 const SIGNALS: u32 = 0;
 const LIFELINE: u32 = 1;
 
-/// How long idle keep-alive connections of a retiring worker may still bring a request, at most.
-const IDLE_GRACE: Duration = Duration::from_secs(2);
+/// How long the connections of a retiring worker may still bring a request: new ones, and idle
+/// keep-alive ones if `keepalive` is not shorter.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Serves until the worker's end; returns its exit status.
 ///
@@ -37,12 +38,23 @@ pub fn serve(
     reactor.watch(signals.fd(), SIGNALS)?;
     reactor.watch(seat.lifeline, LIFELINE)?;
     let mut retiring = false;
+    let mut told_to_go = false;
     loop {
         let wait = if reactor.is_pressed() {
             reactor.poll(None)?
         } else {
-            // The only wait: threads of the application run meanwhile.
-            py.detach(|| reactor.poll(None))?
+            // The only wait: threads of the application run meanwhile, and one of them may not let
+            // go of the interpreter. The master has to know of that as of a request.
+            let polled = py.detach(|| {
+                let polled = reactor.poll(None);
+                if reactor.has_events() {
+                    seat.slot.begin_wait(time::monotonic_coarse_ns());
+                    seat.bell.ring_if_armed();
+                }
+                polled
+            });
+            seat.slot.end_request();
+            polled?
         };
         if wait == Wait::Interrupted
             && let Some(status) = python_handlers(py)
@@ -54,12 +66,12 @@ pub fn serve(
             if id == LIFELINE {
                 tracing::info!("Parent changed, shutting down: <Worker {}>", process::getpid());
                 reactor.unwatch(seat.lifeline);
-                requests.retire();
+                told_to_go = true;
             }
             // What came during a request, or interrupted the wait, shows up here as well.
             while let Some(signal) = signals.read() {
                 match signal {
-                    Signal::TERM => requests.retire(),
+                    Signal::TERM => told_to_go = true,
                     Signal::INT | Signal::QUIT => return Ok(0),
                     Signal::ABRT => return Ok(1),
                     Signal::USR1 => log::reopen(),
@@ -68,12 +80,20 @@ pub fn serve(
                 }
             }
         }
+        if told_to_go {
+            requests.retire();
+        }
         if requests.is_retiring() && !retiring {
             retiring = true;
+            if told_to_go {
+                // It may be the end of the listeners. A worker that goes by itself leaves what waits
+                // there to the others.
+                reactor.drain_backlog();
+            }
             seat.slot.set_state(State::Retiring);
             seat.bell.ring();
             let keep_alive = Duration::from_secs(seat.config.keepalive);
-            reactor.retire(keep_alive.min(IDLE_GRACE), requests);
+            reactor.retire(keep_alive.min(GRACE), GRACE);
         }
         if retiring && reactor.is_empty() {
             return Ok(0);

@@ -4,6 +4,8 @@ Everything worth knowing is printed to stderr, which is where the tests look for
 """
 
 import errno
+import os
+import signal
 import sys
 
 
@@ -36,6 +38,81 @@ class Body:
 def closes(environ, start_response):
     start_response("200 OK", [("Content-Length", "2")])
     return Body("closes", [b"o", b"k"])
+
+
+def forks(environ, start_response):
+    """Has a child that leaves as a program would, not by os._exit."""
+    child = os.fork()
+    if child == 0:
+        how = environ["QUERY_STRING"]
+        if how == "exits":
+            sys.exit(7)
+        if how == "raises":
+            raise ValueError("from the child")
+        return [b"from the child"]
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    start_response("200 OK", [])
+    return [b"%d" % status]
+
+
+def starts_within_start(environ, start_response):
+    class Headers(list):
+        def __iter__(self):
+            start_response("200 OK", [("X-Inner", "1")])
+            return iter([("X-Outer", "1")])
+
+    start_response("404 Not Found", Headers())
+    return [b"body"]
+
+
+def endless(environ, start_response):
+    start_response("200 OK", [])
+    note("endless begins")
+    while True:
+        yield bytes(1 << 20)
+
+
+class Last:
+    """Is deleted while the interpreter is taken down, when Python has no signal handlers any more."""
+
+    def __del__(self, kill=os.kill, pid=os.getpid):
+        kill(pid(), signal.SIGUSR1)
+
+
+def signals_itself_at_the_end(environ, start_response):
+    global last
+    last = Last()
+    start_response("200 OK", [])
+    return []
+
+
+def signals_of_forks(environ, start_response):
+    """What children do with TERM: before and after the application sets a handler of its own."""
+
+    def child():
+        number = os.fork()
+        if number == 0:
+            signal.raise_signal(signal.SIGTERM)
+            os._exit(0)
+        return os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
+
+    first = child()
+    before = signal.signal(signal.SIGTERM, lambda number, frame: os._exit(5))
+    second = child()
+    signal.signal(signal.SIGTERM, before)
+    start_response("200 OK", [])
+    return [b"%d %d" % (first, second)]
+
+
+def forks_while_iterating(environ, start_response):
+    start_response("200 OK", [])
+    yield b"a"
+    child = os.fork()
+    if child == 0:
+        yield b"from the child"
+        return
+    os.waitpid(child, 0)
+    yield b"b"
 
 
 def fails_first(environ, start_response):

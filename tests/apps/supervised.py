@@ -4,6 +4,7 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 import time
 from urllib.parse import unquote
 
@@ -27,6 +28,13 @@ def deaf_sleep(query):
     """The same, without noticing the signal that is meant to end it."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGABRT, signal.SIGTERM, signal.SIGQUIT})
     return sleep(query)
+
+
+def hog(query):
+    """Leaves a thread behind that never lets go of the interpreter lock, once it has it."""
+    library = ctypes.PyDLL(None)
+    threading.Timer(0.05, library.sleep, [600]).start()
+    return str(os.getpid())
 
 
 def wait(query):
@@ -63,6 +71,10 @@ def fatal(query):
 def printed(query):
     print("printed by the application", flush=True)
     return "ok"
+
+
+def variable(query):
+    return repr(os.environ.get(query))
 
 
 def titles(query):

@@ -9,6 +9,7 @@ mod differential;
 mod django;
 mod flask;
 mod harness;
+mod hostile;
 mod layers;
 mod site;
 mod slow_clients;

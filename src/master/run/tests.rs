@@ -1,7 +1,8 @@
 //! The real master in a process of its own, with workers that only tell what happens to them.
 //!
-//! That process is this test binary again, told to run nothing but [`server_process`]: forking the
-//! one that runs all tests could leave locks of its other threads taken for ever.
+//! That process is this test binary again, told to run nothing but the test [`CARRIER`], which turns
+//! into the server there: forking the process that runs all tests could leave locks of its other
+//! threads taken for ever.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,8 +14,10 @@ use std::process::{Child, Command, Stdio};
 
 use super::*;
 
-/// Tells [`server_process`] what to be: the first kind, the next kind, the number of workers and the
-/// directory.
+/// The test that calls [`be_the_server_if_asked`].
+const CARRIER: &str = "master::run::tests::serves_replaces_reloads_and_stops_without_a_trace";
+
+/// Asks to be the server: the first kind, the next kind, the number of workers and the directory.
 const ROLE: &str = "RGUNICORN_TEST_MASTER";
 
 /// Who tells, what.
@@ -98,6 +101,10 @@ impl Host for Workers {
         Ok(self.config.clone())
     }
 
+    fn restore(&mut self, _: &Config) {
+        Self::say("restored");
+    }
+
     fn work(&mut self, seat: Seat<'_>) -> i32 {
         match self.kind {
             Kind::Boot(status) => return status,
@@ -118,10 +125,9 @@ impl Host for Workers {
     }
 }
 
-#[test]
-#[ignore = "is what the other tests of this file start"]
-fn server_process() {
-    let role = std::env::var(ROLE).expect("started by another test");
+/// Returns in the process that runs the tests only.
+fn be_the_server_if_asked() {
+    let Ok(role) = std::env::var(ROLE) else { return };
     let mut role = role.splitn(4, ' ');
     let mut part = || role.next().unwrap();
     let (kind, next) = (Kind::parse(part()), Kind::parse(part()));
@@ -159,8 +165,7 @@ impl Server {
     fn start_in(directory: tempfile::TempDir, kind: &str, next: &str, workers: u32) -> Self {
         // One test thread: the harness then runs the test on the main thread and has no other.
         let process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "master::run::tests::server_process", "--ignored"])
-            .args(["--nocapture", "--test-threads=1"])
+            .args(["--exact", CARRIER, "--nocapture", "--test-threads=1"])
             .env(ROLE, format!("{kind} {next} {workers} {}", directory.path().display()))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -245,6 +250,7 @@ impl Drop for Server {
 
 #[test]
 fn serves_replaces_reloads_and_stops_without_a_trace() {
+    be_the_server_if_asked();
     let mut server = Server::start("good", "good", 2);
     let first = server.expect("ready", 2);
     let pidfile = server.directory.path().join("pid");
@@ -306,6 +312,8 @@ fn a_reload_that_fails_keeps_the_old_workers() {
     let mut server = Server::start("good", "4", 2);
     let old = server.expect("ready", 2);
     server.signal(Signal::HUP);
+    // What the new configuration had changed in the process is taken back.
+    assert_eq!(server.expect("restored", 1), [server.pid().get()]);
     // Were the old ones gone, or new ones there, they would tell before these.
     server.signal(Signal::USR1);
     assert_eq!(server.expect("usr1", 2), old);

@@ -36,8 +36,12 @@ impl State {
         self.policy = policy;
         // What kept the last generation from booting may be cured.
         self.backoff.reset();
-        // Nobody waits for those who still load what is outdated by now.
-        self.dismiss_oldest(usize::MAX, |worker| !worker.was_ready(), now);
+        // Nobody waits for those who still load what is outdated by now, unless they belong to the
+        // generation to return to: without them it would not be whole.
+        let keep = self.fallback.as_ref().map(|fallback| fallback.generation);
+        let outdated =
+            move |worker: &Worker| !worker.was_ready() && Some(worker.generation) != keep;
+        self.dismiss_oldest(usize::MAX, outdated, now);
     }
 
     /// Brings the pool to its size and generation.

@@ -217,7 +217,20 @@ fn a_reload_that_cannot_boot_leaves_the_old_generation_serving() {
     assert_eq!(spawned(&bench.exits(1, 0)), [6]);
     assert_eq!(spawned(&bench.reload(1)), [7]);
     let actions = bench.ready(7);
-    assert_eq!(killed(&actions), [kill(2, Signal::TERM)]);
+    assert_eq!(killed(&actions), [kill(2, Signal::TERM), kill(6, Signal::TERM)]);
+}
+
+#[test]
+fn a_reload_does_not_weaken_the_generation_to_return_to() {
+    let mut bench = Bench::start(2);
+    bench.ready(1);
+    // The second worker still boots.
+    let actions = bench.reload(2);
+    assert!(killed(&actions).is_empty());
+    bench.exits(3, 3);
+    assert!(bench.exits(4, 3).contains(&Action::Rollback));
+    assert!(spawned(&bench.ready(2)).is_empty());
+    assert_eq!(bench.state.workers().len(), 2);
 }
 
 #[test]
@@ -244,6 +257,7 @@ fn a_second_reload_takes_the_place_of_the_first() {
     assert!(bench.exits(3, 3).contains(&Action::Rollback));
     assert_eq!(spawned(&bench.exits(1, 0)), [4]);
     // One that does not react to TERM while it boots is killed.
+    bench.reload(1);
     bench.reload(1);
     bench.sleep(10 * SECOND);
     assert_eq!(bench.state.workers().iter().filter(|worker| worker.killed.is_some()).count(), 1);

@@ -45,10 +45,13 @@ impl State {
             let (Some(pid), Some(busy)) = (worker.pid, &worker.busy) else { continue };
             worker.stuck = Some(Stuck::Aborted { due: now + TO_ABORT });
             let taken = now.saturating_sub(busy.since).as_secs_f32();
-            let request = format!(
-                "Worker (pid:{pid}) has been handling {} for {taken:.1} s (timeout {limit} s)",
-                busy.request
-            );
+            let doing = if busy.request.trim().is_empty() {
+                "waiting for the interpreter lock, which a thread of the application holds,".into()
+            } else {
+                format!("handling {}", busy.request)
+            };
+            let request =
+                format!("Worker (pid:{pid}) has been {doing} for {taken:.1} s (timeout {limit} s)");
             self.log(Level::Critical, format!("WORKER TIMEOUT (pid:{pid})"));
             self.log(Level::Error, request);
             self.actions.push(Action::Kill { pid, signal: Signal::ABRT });

@@ -2,50 +2,29 @@
 
 use std::sync::Arc;
 
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
+use super::callables::Callables;
 use super::environ::{Environ, Settings};
 use super::file_wrapper::FileWrapper;
-use super::start_response::{self, ClientGone, More, StartResponse};
+use super::start_response::{self, ClientGone, More, RefusedBody};
 use crate::app::{AccessSink, App};
 use crate::http::Reject;
 use crate::python::ffi::{self, HeldBytes};
-use crate::python::support;
+use crate::python::loader::exit_status;
+use crate::python::{interpreter, support};
 use crate::reactor::{Exchange, Refusal, Request, Shared};
+use crate::sys::process;
 
 /// A loaded WSGI application and what is reused from request to request.
 pub struct Wsgi {
     app: Py<PyAny>,
     environ: Environ,
-    responder: Option<Responder>,
+    callables: Option<Callables>,
     sendfile: bool,
-}
-
-/// `start_response` of the current request, and of the next one if the application let it go.
-struct Responder {
-    object: Py<StartResponse>,
-    method: Py<PyAny>,
-    serial: u64,
-}
-
-impl Responder {
-    fn new(py: Python<'_>, exchange: &Arc<Exchange>) -> PyResult<Self> {
-        let serial = exchange.renew();
-        let object = Py::new(py, StartResponse::new(py, exchange, serial)?)?;
-        let method = object.getattr(py, intern!(py, "start_response"))?;
-        Ok(Self { object, method, serial })
-    }
-
-    /// Nobody else can call it any more, nor the `write` it gives out.
-    fn is_free(&self, py: Python<'_>) -> bool {
-        let object = self.object.bind(py);
-        // One reference to the object is ours, the other the method's.
-        ffi::references(self.method.bind(py)) == 1
-            && ffi::references(object) == 2
-            && object.get().write_is_free(py)
-    }
 }
 
 impl Wsgi {
@@ -57,16 +36,31 @@ impl Wsgi {
         settings: &Settings,
         sendfile: bool,
     ) -> PyResult<Self> {
-        Ok(Self { app, environ: Environ::new(py, settings)?, responder: None, sendfile })
+        Ok(Self { app, environ: Environ::new(py, settings)?, callables: None, sendfile })
     }
 
-    fn responder(&mut self, py: Python<'_>, exchange: &Arc<Exchange>) -> PyResult<&Responder> {
-        if !self.responder.as_ref().is_some_and(|responder| responder.is_free(py)) {
-            self.responder = None;
+    /// The callables of the next request.
+    fn callables(&mut self, py: Python<'_>, exchange: &Arc<Exchange>) -> PyResult<&Callables> {
+        let prepared = self.environ.prepared();
+        if !self.callables.as_ref().is_some_and(|callables| callables.are_free(py, prepared)) {
+            let callables = Callables::new(py, exchange)?;
+            self.environ.put(py, &callables)?;
+            self.callables = Some(callables);
         }
-        match &mut self.responder {
-            Some(responder) => Ok(responder),
-            none => Ok(none.insert(Responder::new(py, exchange)?)),
+        self.callables.as_ref().ok_or_else(|| PyRuntimeError::new_err("no callables"))
+    }
+}
+
+impl Wsgi {
+    /// A connection that was taken over ends with the application's last use of it, not with the
+    /// next request.
+    fn let_go_of_socket(&mut self, py: Python<'_>, exchange: &Arc<Exchange>) {
+        if self.callables.as_ref().is_some_and(|callables| !callables.socket.get().is_untouched()) {
+            self.callables = None;
+            if let Err(error) = self.callables(py, exchange) {
+                // They are made again for the next request, which will tell.
+                tracing::debug!("Cannot prepare the next request: {error}");
+            }
         }
     }
 }
@@ -79,11 +73,17 @@ impl App for Wsgi {
         access: Option<&mut dyn AccessSink>,
     ) {
         Python::attach(|py| {
-            let environ = match self.environ.build(py, &mut request) {
+            let (start, serial) = match self.callables(py, exchange) {
+                Ok(callables) => (callables.start.clone_ref(py), callables.serial),
+                Err(error) => {
+                    return Turn { py, request: &request, exchange, access }.failed(&error, None);
+                }
+            };
+            let environ = match self.environ.build(py, &mut request, exchange, serial) {
                 Ok(Ok(environ)) => environ,
                 Ok(Err(outside)) => {
                     let reject = Reject::script_name(&outside.path, &outside.script_name);
-                    refuse(&reject, &request, exchange, access);
+                    Turn { py, request: &request, exchange, access }.refused(&reject, None);
                     return;
                 }
                 Err(error) => {
@@ -92,11 +92,7 @@ impl App for Wsgi {
             };
             let mut turn = Turn { py, request: &request, exchange, access };
             let sendfile = self.sendfile;
-            let (start, serial) = match self.responder(py, exchange) {
-                Ok(responder) => (responder.method.clone_ref(py), responder.serial),
-                Err(error) => return turn.failed(&error, Some(&environ)),
-            };
-            let called = self.app.bind(py).call1((&environ, start));
+            let called = worker_only(py, self.app.bind(py).call1((&environ, start)));
             let result = called.and_then(|iterable| {
                 let sent = send_body(&iterable, exchange, serial, sendfile);
                 turn.tell_dropped();
@@ -109,6 +105,7 @@ impl App for Wsgi {
             if let Err(error) = result {
                 turn.failed(&error, Some(&environ));
             }
+            self.let_go_of_socket(py, exchange);
         });
     }
 }
@@ -139,6 +136,14 @@ impl Turn<'_, '_, '_, '_> {
         self.exchange.inspect(|summary| access.line(self.request, &summary, &variable));
     }
 
+    /// Answers a request that is refused, by us or because the application did not handle what was
+    /// wrong with its body.
+    fn refused(&mut self, reject: &Reject, environ: Option<&Bound<'_, PyDict>>) {
+        tracing::warn!("Invalid request from ip={}: {}", self.request.peer, reject.message);
+        self.exchange.refuse(reject);
+        self.log(environ);
+    }
+
     /// Tells client and log of an exception that came out of the application.
     fn failed(&mut self, error: &PyErr, environ: Option<&Bound<'_, PyDict>>) {
         let py = self.py;
@@ -146,6 +151,15 @@ impl Turn<'_, '_, '_, '_> {
             tracing::debug!("Ignored premature client disconnection.");
             self.exchange.abandon();
             return;
+        }
+        if error.is_instance_of::<PyStopIteration>(py) && self.exchange.is_taken_over() {
+            tracing::debug!("Closing connection. The application has taken it over.");
+            return;
+        }
+        if let Ok(refused) = error.value(py).cast::<RefusedBody>()
+            && !self.exchange.head_sent()
+        {
+            return self.refused(&refused.get().0, environ);
         }
         if self.exchange.head_sent() {
             tracing::error!("Error handling request\n{}", support::traceback(py, error));
@@ -166,20 +180,6 @@ impl Turn<'_, '_, '_, '_> {
 fn describe(request: &Request<'_>) -> String {
     let head = &request.head;
     format!("{} {}", String::from_utf8_lossy(head.method()), String::from_utf8_lossy(head.target()))
-}
-
-/// Answers a request that does not reach the application.
-fn refuse(
-    reject: &Reject,
-    request: &Request<'_>,
-    exchange: &Exchange,
-    access: Option<&mut dyn AccessSink>,
-) {
-    tracing::warn!("Invalid request from ip={}: {}", request.peer, reject.message);
-    exchange.fail(reject.status, reject.reason, &reject.message);
-    if let Some(access) = access {
-        exchange.inspect(|summary| access.line(request, &summary, &|_| None));
-    }
 }
 
 /// The environ variable called `name`, in any case, as Latin-1 bytes.
@@ -226,12 +226,32 @@ fn send_body(
         let sent = exchange.write_file(serial, range.file, range.offset, range.count);
         return sent.map_err(refused);
     }
-    for item in iterable.try_iter()? {
-        let item = item?;
+    let mut items = iterable.try_iter()?;
+    while let Some(item) = worker_only(py, items.next().transpose())? {
         let bytes = start_response::bytes(&item)?;
         start_response::send(py, exchange, serial, bytes, More::Unknown)?;
     }
     exchange.finish(serial).map_err(refused)
+}
+
+/// What came out of the application, if this still is the worker. A process that the application has
+/// forked and let return from here ends as a Python program does: the client, the listeners and the
+/// event loop are the worker's.
+fn worker_only<T>(py: Python<'_>, outcome: PyResult<T>) -> PyResult<T> {
+    if !process::is_copy() {
+        return outcome;
+    }
+    let status = outcome.err().map_or(0, |error| {
+        exit_status(py, &error).unwrap_or_else(|| {
+            tracing::error!(
+                "Error in a process forked by the application\n{}",
+                support::traceback(py, &error)
+            );
+            1
+        })
+    });
+    interpreter::finalize(py);
+    process::exit_now(status)
 }
 
 fn refused(refusal: Refusal) -> PyErr {

@@ -1,17 +1,19 @@
 //! The environ of a request (PEP 3333, "environ Variables").
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyString};
 
+use super::callables::Callables;
 use super::file_wrapper::FileWrapper;
 use super::input::Input;
 use super::names::Names;
-use crate::http::{Head, percent_decode};
+use crate::http::{Head, ProxyInfo, percent_decode};
 use crate::python::ffi;
-use crate::reactor::{Body, ConnectionId, Peer, Request};
+use crate::reactor::{Body, ConnectionId, Exchange, Peer, Request};
 
 /// What stays the same for all requests of a worker.
 pub struct Settings {
@@ -91,7 +93,7 @@ impl Environ {
             post: string("POST"),
             http_10: string("HTTP/1.0"),
             empty: string(""),
-            empty_input: Py::new(py, Input::new(Body::Empty))?,
+            empty_input: Py::new(py, Input::empty())?,
         };
         let script_name = std::env::var("SCRIPT_NAME").unwrap_or_default();
         let prepared = settings
@@ -105,11 +107,29 @@ impl Environ {
         Ok(Self { fixed, names: Names::new(py)?, prepared, addresses: Vec::new(), script_name })
     }
 
+    /// How many prepared environs there are.
+    pub fn prepared(&self) -> isize {
+        isize::try_from(self.prepared.len()).unwrap_or(isize::MAX)
+    }
+
+    /// Puts the callables that all requests from now on get into the prepared environs.
+    pub fn put(&self, py: Python<'_>, callables: &Callables) -> PyResult<()> {
+        for prepared in &self.prepared {
+            let dict = prepared.dict.bind(py);
+            dict.set_item("wsgi.early_hints", &callables.early_hints)?;
+            dict.set_item("rgunicorn.client_gone", &callables.client_gone)?;
+            dict.set_item("gunicorn.socket", &callables.socket)?;
+        }
+        Ok(())
+    }
+
     /// The environ of one request. Takes the body out of it.
     pub fn build<'py>(
         &mut self,
         py: Python<'py>,
         request: &mut Request<'_>,
+        exchange: &Arc<Exchange>,
+        serial: u64,
     ) -> PyResult<Result<Bound<'py, PyDict>, OutsideScriptName>> {
         let head = &request.head;
         let fixed = &self.fixed;
@@ -133,6 +153,9 @@ impl Environ {
             return Ok(Err(outside));
         }
         self.set_peer(py, &environ, request.connection, request.peer)?;
+        if let Some(proxy) = request.proxy {
+            set_proxy(py, &environ, &self.fixed, proxy)?;
+        }
         if let Some(https) = head.scheme_https() {
             let scheme = if https { intern!(py, "https") } else { intern!(py, "http") };
             environ.set_item(intern!(py, "wsgi.url_scheme"), scheme)?;
@@ -140,7 +163,8 @@ impl Environ {
         match std::mem::replace(&mut request.body, Body::Empty) {
             // The prepared value: nothing can be changed about an empty stream.
             Body::Empty => {}
-            body => environ.set_item(&self.fixed.input, Py::new(py, Input::new(body))?)?,
+            body => environ
+                .set_item(&self.fixed.input, Py::new(py, Input::new(body, exchange, serial))?)?,
         }
         self.set_headers(py, &environ, head)?;
         if self.prepared[request.listener].unix {
@@ -162,8 +186,8 @@ impl Environ {
             environ.set_item(&fixed.query_string, ffi::latin1(py, query)?)?;
         }
         // Underscores in names are only let through from where they are trusted.
-        let mut mounted = head.fields().filter(|(name, _)| is_script_name(name));
-        let script_name = mounted.next().map_or(self.script_name.as_bytes(), |(_, value)| value);
+        let mounted = head.fields().filter(|(name, _)| is_script_name(name)).last();
+        let script_name = mounted.map_or(self.script_name.as_bytes(), |(_, value)| value);
         if !script_name.is_empty() {
             let Some(rest) = path.strip_prefix(script_name) else {
                 let (path, script_name) = (path.to_vec(), script_name.to_vec());
@@ -223,8 +247,10 @@ impl Environ {
                 environ.set_item(key, value)?;
                 continue;
             }
+            let count = environ.len();
             let found = ffi::set_default(environ, &key, &value)?;
-            if !found.is(&value) {
+            // Not told by the value: Python has but one object for each string of one character.
+            if environ.len() == count {
                 // A repeated header: joined as RFC 9110 section 5.3 allows.
                 let joined = found.add(intern!(py, ",")).and_then(|text| text.add(&value))?;
                 environ.set_item(key, joined)?;
@@ -283,6 +309,27 @@ fn prepare<'py>(
     }
     dict.set_item(&fixed.http_host, empty)?;
     Ok(dict)
+}
+
+/// What the PROXY protocol says of the client takes the place of the proxy's own address.
+fn set_proxy(
+    py: Python<'_>,
+    environ: &Bound<'_, PyDict>,
+    fixed: &Fixed,
+    proxy: &ProxyInfo,
+) -> PyResult<()> {
+    environ.set_item("PROXY_PROTOCOL", proxy.protocol)?;
+    if let Some(source) = proxy.source {
+        let host = PyString::new(py, &source.ip().to_string());
+        let port = PyString::new(py, itoa::Buffer::new().format(source.port()));
+        environ.set_item(&fixed.remote_addr, host)?;
+        environ.set_item(&fixed.remote_port, port)?;
+    }
+    if let Some(destination) = proxy.destination {
+        environ.set_item("PROXY_ADDR", destination.ip().to_string())?;
+        environ.set_item("PROXY_PORT", itoa::Buffer::new().format(destination.port()))?;
+    }
+    Ok(())
 }
 
 fn is_script_name(name: &[u8]) -> bool {

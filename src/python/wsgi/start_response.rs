@@ -1,23 +1,18 @@
-//! `start_response` and the `write` callable it returns (PEP 3333).
+//! `start_response`, the `write` callable it returns (PEP 3333), and the other functions of a request.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
-use crate::http::HeaderBlock;
-use crate::http::{HeadError, check_status};
+use crate::http::{HeadError, HeaderBlock, Reject, check_status};
 use crate::python::ffi::{self, HeldBytes};
 use crate::reactor::{Exchange, Progress, Refusal, Shared};
 
-/// How long a client may take nothing of a response before it is given up.
-const WRITE_PATIENCE: Duration = Duration::from_secs(60);
-
-/// The object whose method `start_response` applications call.
+/// The object whose methods applications call.
 #[pyclass(frozen, module = "rgunicorn")]
-pub struct StartResponse {
+pub struct Responder {
     exchange: Arc<Exchange>,
     serial: u64,
     write: Py<Write>,
@@ -30,7 +25,7 @@ pub struct Write {
     serial: u64,
 }
 
-impl StartResponse {
+impl Responder {
     pub fn new(py: Python<'_>, exchange: &Arc<Exchange>, serial: u64) -> PyResult<Self> {
         let write = Py::new(py, Write { exchange: Arc::clone(exchange), serial })?;
         Ok(Self { exchange: Arc::clone(exchange), serial, write })
@@ -43,7 +38,7 @@ impl StartResponse {
 }
 
 #[pymethods]
-impl StartResponse {
+impl Responder {
     /// `start_response(status, headers, exc_info=None)`
     #[pyo3(signature = (status, headers, exc_info=None))]
     fn start_response<'py>(
@@ -68,6 +63,21 @@ impl StartResponse {
             Err(refusal) => Err(error_of(refusal)),
         }
     }
+
+    /// `wsgi.early_hints(headers)`: sends `103 Early Hints` ahead of the response.
+    fn early_hints(&self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
+        let mut block = HeaderBlock::new();
+        for pair in headers.try_iter()? {
+            let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair?.extract()?;
+            block.push(&octets(&name)?, &octets(&value)?).map_err(|error| invalid(&error))?;
+        }
+        self.exchange.early_hints(self.serial, &block).map_err(|refusal| error_of(refusal.widen()))
+    }
+
+    /// `rgunicorn.client_gone()`: whether the client has closed the connection.
+    fn client_gone(&self) -> bool {
+        self.exchange.client_gone(self.serial)
+    }
 }
 
 #[pymethods]
@@ -87,6 +97,14 @@ pub enum More {
     Unknown,
 }
 
+/// Creates the types of this module.
+pub fn create_types(py: Python<'_>) {
+    py.get_type::<Responder>();
+    py.get_type::<Write>();
+    py.get_type::<RefusedBody>();
+    py.get_type::<ClientGone>();
+}
+
 /// Sends one piece of the body and waits if the client is far behind.
 pub fn send(
     py: Python<'_>,
@@ -100,13 +118,14 @@ pub fn send(
         More::Unknown => exchange.write(serial, data.as_bytes(), hold),
         More::AtOnce => exchange.write_more(serial, data.as_bytes(), hold),
     };
-    match written {
-        Ok(Progress::Open) => Ok(()),
-        Ok(Progress::Full) => {
-            py.detach(|| exchange.wait(WRITE_PATIENCE)).map_err(|refusal| error_of(refusal.widen()))
-        }
-        Err(refusal) => Err(error_of(refusal.widen())),
+    let mut progress = written.map_err(|refusal| error_of(refusal.widen()))?;
+    while progress == Progress::Full {
+        progress =
+            py.detach(|| exchange.wait_writable()).map_err(|refusal| error_of(refusal.widen()))?;
+        // A signal that ends the request also ends the wait.
+        py.check_signals()?;
     }
+    Ok(())
 }
 
 /// A body item must be `bytes`.
@@ -127,6 +146,27 @@ pub fn error_of(refusal: Refusal<PyErr>) -> PyErr {
         }
         Refusal::Gone => ClientGone::new_err("the client closed the connection"),
         Refusal::Invalid(error) => error,
+    }
+}
+
+/// The request body, read on demand, breaks a rule. If the application lets it through, the client
+/// is told.
+#[pyclass(frozen, extends = PyValueError, module = "rgunicorn")]
+pub struct RefusedBody(pub Reject);
+
+#[pymethods]
+impl RefusedBody {
+    fn __str__(&self) -> &str {
+        &self.0.message
+    }
+}
+
+impl RefusedBody {
+    pub fn raise(py: Python<'_>, reject: Reject) -> PyErr {
+        match Py::new(py, Self(reject)) {
+            Ok(error) => PyErr::from_value(error.into_bound(py).into_any()),
+            Err(error) => error,
+        }
     }
 }
 
@@ -175,6 +215,16 @@ fn text<'a, 'py>(object: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyStr
     object
         .cast::<PyString>()
         .map_err(|_| PyTypeError::new_err(format!("{} is not a string", shown(object))))
+}
+
+/// Text or bytes, as bytes.
+fn octets(object: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+    if let Ok(bytes) = object.cast::<PyBytes>() {
+        return Ok(bytes.as_bytes().to_vec());
+    }
+    ffi::latin1_bytes(text(object)?)
+        .map(<[u8]>::to_vec)
+        .ok_or_else(|| PyValueError::new_err(format!("Invalid header text {}", shown(object))))
 }
 
 fn shown(object: &Bound<'_, PyAny>) -> String {

@@ -3,9 +3,11 @@
 use std::fs::File;
 use std::io::{self, IoSlice};
 
+use super::receiving::Incoming;
 use super::{Facts, Progress, Refusal};
 use crate::http::{
-    CHUNK_END, DateCache, HeaderBlock, LAST_CHUNK, Plan, ResponseBody, chunk_prefix, encode_head,
+    CHUNK_END, DateCache, HeadParser, HeaderBlock, LAST_CHUNK, Plan, ResponseBody, chunk_prefix,
+    encode_early_hints, encode_head,
 };
 use crate::net::stream::Stream;
 use crate::reactor::output::{Flush, Output, Shared};
@@ -14,9 +16,6 @@ use crate::sys::{socket::Io, time};
 /// Pieces up to this size are copied into one buffer with what goes before them; larger ones are
 /// sent from where they are.
 const COPY_LIMIT: usize = 16 * 1024;
-/// An application that is ahead of its client by more than this waits.
-const HIGH_WATER: usize = 1 << 20;
-
 /// When a piece of a body goes out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum When {
@@ -42,6 +41,7 @@ pub(super) enum Phase {
     Complete,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub(super) struct Response {
     pub(super) serial: u64,
     pub(super) phase: Phase,
@@ -60,6 +60,13 @@ pub(super) struct Response {
     /// The connection must not be used again, whatever was announced.
     pub(super) closing: bool,
     pub(super) broken: bool,
+    /// The application has the socket, to speak another protocol over it.
+    pub(super) taken_over: bool,
+    /// The rest of a request body that is read on demand.
+    pub(super) incoming: Option<Incoming>,
+    pub(super) parser: HeadParser,
+    /// An application that is ahead of its client by more than this waits.
+    pub(super) high_water: usize,
     pub(super) output: Output,
     /// Bytes that go out with the next call to the kernel.
     pub(super) scratch: Vec<u8>,
@@ -67,7 +74,7 @@ pub(super) struct Response {
 }
 
 impl Response {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(parser: HeadParser, high_water: usize) -> Self {
         Self {
             serial: 0,
             phase: Phase::Over,
@@ -82,6 +89,10 @@ impl Response {
             dropped: false,
             closing: false,
             broken: false,
+            taken_over: false,
+            incoming: None,
+            parser,
+            high_water,
             output: Output::default(),
             scratch: Vec::with_capacity(2 * COPY_LIMIT),
             date: DateCache::new(),
@@ -126,7 +137,15 @@ impl Response {
         if let Some(plan) = self.plan {
             return plan;
         }
+        if self.taken_over
+            && let Some(stream) = &self.stream
+        {
+            // It was made blocking for the application, and now it is ours again. If that fails the
+            // connection is gone.
+            let _ = stream.set_blocking(false);
+        }
         let Facts { minor, head, keep_alive } = self.facts;
+        let keep_alive = keep_alive && !self.taken_over;
         let plan = Plan::new(minor, head, self.code, &self.headers, keep_alive);
         if let ResponseBody::Length(length) = plan.body {
             self.remaining = length;
@@ -182,7 +201,17 @@ impl Response {
             return Ok(Progress::Open);
         }
         self.transmit(body, suffix, hold)?;
-        Ok(if self.output.buffered() > HIGH_WATER { Progress::Full } else { Progress::Open })
+        Ok(if self.output.buffered() > self.high_water { Progress::Full } else { Progress::Open })
+    }
+
+    /// Sends `103 Early Hints` (RFC 8297), which is only of use before the response, and to clients
+    /// that know interim responses.
+    pub(super) fn send_hints(&mut self, headers: &HeaderBlock) -> Result<(), Refusal> {
+        if self.facts.minor == 0 || !matches!(self.phase, Phase::Waiting | Phase::Started) {
+            return Ok(());
+        }
+        encode_early_hints(&mut self.scratch, headers);
+        self.transmit(b"", b"", || Box::new([]))
     }
 
     pub(super) fn send_file(

@@ -77,6 +77,11 @@ fn repeated_fields_are_joined(server: &Server) {
     let response = send(server, "X-A: 1\r\nCookie: a=1\r\nx-a: 2\r\nCookie: b=2\r\n");
     assert_seen(&response, "HTTP_X_A", "'1,2'");
     assert_seen(&response, "HTTP_COOKIE", "'a=1,b=2'");
+    // The same value twice, of the lengths at which Python reuses its strings.
+    let response = send(server, "X-A: 1\r\nX-A: 1\r\nX-B:\r\nX-B:\r\nX-C: ab\r\nX-C: ab\r\n");
+    assert_seen(&response, "HTTP_X_A", "'1,1'");
+    assert_seen(&response, "HTTP_X_B", "','");
+    assert_seen(&response, "HTTP_X_C", "'ab,ab'");
 }
 
 fn high_bytes_are_latin_1(server: &Server) {

@@ -25,16 +25,20 @@ const READS: &[(&str, &str)] = &[
 ];
 
 fn reading(kind: ServerKind) {
-    let server = Builder::new(kind).app("input:app").start();
+    check(&Builder::new(kind).app("input:app").start());
+}
+
+/// Fails unless every way to read gives what it should; the server runs `input:app`.
+pub fn check(server: &Server) {
     for &(query, wanted) in READS {
         for request in [sized(query, BODY), chunked(query, BODY)] {
-            assert_eq!(answer(&server, &request), wanted, "{request:?}");
+            assert_eq!(answer(server, &request), wanted, "{request:?}");
         }
     }
     for query in ["all", "line", "iterate", "read:5", "lines"] {
         let nothing = if query == "all" { "[b'', b'']" } else { "[]" };
         for request in [sized(query, ""), chunked(query, "")] {
-            assert_eq!(answer(&server, &request), nothing, "{request:?}");
+            assert_eq!(answer(server, &request), nothing, "{request:?}");
         }
     }
 }

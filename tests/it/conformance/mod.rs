@@ -6,9 +6,11 @@ mod configuration;
 mod environ;
 mod framing;
 mod head;
-mod input;
+mod header_policy;
+pub mod input;
 mod keep_alive;
 mod loading;
+mod proxy_protocol;
 mod request_line;
 mod responses;
 mod signals;
@@ -17,7 +19,7 @@ mod wsgi;
 use crate::harness::Response;
 
 /// The page of an error the server itself answers with, as it comes over the wire.
-fn error_page(status: &str, message: &str) -> String {
+pub fn error_page(status: &str, message: &str) -> String {
     let reason = &status[4..];
     let message = escape(message);
     let body = format!(

@@ -15,6 +15,7 @@ fn calls(kind: ServerKind) {
         exc_info_replaces_unsent_headers,
         exc_info_is_raised_after_headers,
         second_start_response,
+        start_response_within_itself,
         errors_stream,
     );
 }
@@ -64,6 +65,11 @@ fn second_start_response(server: &Server) {
     let (raw, log) = exchange(server, "/twice", "AssertionError: ");
     assert_eq!(raw, error_page("500 Internal Server Error", ""));
     assert!(log.contains("AssertionError: Response headers already set!"), "{log}");
+}
+
+fn start_response_within_itself(server: &Server) {
+    let (raw, _) = exchange(server, "/starts_within_start", "AssertionError: Response headers");
+    assert_eq!(raw, error_page("500 Internal Server Error", ""));
 }
 
 fn errors_stream(server: &Server) {

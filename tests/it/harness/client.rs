@@ -2,24 +2,38 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, sockopt};
+use nix::sys::socket::{connect, setsockopt, socket};
 
 use super::wait::BOUND;
 
 trait Stream: Read + Write + Send {
     fn end_sending(&self) -> io::Result<()>;
+    fn bound_reads(&self, bound: Duration) -> io::Result<()>;
 }
 
 impl Stream for TcpStream {
     fn end_sending(&self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
     }
+
+    fn bound_reads(&self, bound: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(bound))
+    }
 }
 
 impl Stream for UnixStream {
     fn end_sending(&self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
+    }
+
+    fn bound_reads(&self, bound: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(bound))
     }
 }
 
@@ -36,7 +50,22 @@ impl Client {
     }
 
     pub fn try_connect(addr: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&addr, BOUND)?;
+        Self::of(TcpStream::connect_timeout(&addr, BOUND)?)
+    }
+
+    /// A client whose system keeps next to nothing for it that it has not read.
+    #[track_caller]
+    pub fn connect_narrow(addr: SocketAddr) -> Self {
+        let (kind, flags) = (SockType::Stream, SockFlag::SOCK_CLOEXEC);
+        let fd = socket(AddressFamily::Inet, kind, flags, None).expect("a socket can be made");
+        // Before it is connected, so that the window is small from the start.
+        setsockopt(&fd, sockopt::RcvBuf, &4096).expect("the receive buffer can be set");
+        connect(fd.as_raw_fd(), &SockaddrStorage::from(addr))
+            .unwrap_or_else(|error| panic!("cannot connect to {addr}: {error}"));
+        Self::of(TcpStream::from(fd)).expect("options of a socket can be set")
+    }
+
+    fn of(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(BOUND))?;
         stream.set_write_timeout(Some(BOUND))?;
@@ -157,6 +186,24 @@ impl Client {
         }
         self.unread.extend_from_slice(&chunk[..count]);
         Ok(())
+    }
+
+    /// Whether for so long nothing comes, not even the end of the connection. What comes is kept.
+    #[track_caller]
+    pub fn is_silent_for(&mut self, time: Duration) -> bool {
+        if !self.unread.is_empty() {
+            return false;
+        }
+        self.stream.bound_reads(time).expect("a timeout can be set");
+        let came = self.fill();
+        self.stream.bound_reads(BOUND).expect("a timeout can be set");
+        came.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Takes what has come and waits for exactly so many bytes in all.
+    #[track_caller]
+    pub fn read_exactly(&mut self, count: usize) -> Vec<u8> {
+        self.take(count).unwrap_or_else(|error| panic!("no {count} bytes: {error}"))
     }
 
     /// Everything until the server closes.

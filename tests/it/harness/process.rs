@@ -1,6 +1,7 @@
 //! Facts about processes, from /proc.
 
 use std::fs;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
@@ -46,6 +47,40 @@ pub fn members(group: i32) -> Vec<i32> {
 
 pub fn is_alive(pid: i32) -> bool {
     read(pid).is_some_and(|stat| stat.alive)
+}
+
+/// Waits for something, with no thread at work.
+pub fn is_asleep(pid: i32) -> bool {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    text.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('S'))
+}
+
+/// The CPU time a process has used so far, all its threads, user and system.
+#[track_caller]
+pub fn cpu_time(pid: i32) -> Duration {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the process lives");
+    let times = tasks.flatten().filter_map(|task| {
+        // Nanoseconds on the CPU come first.
+        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(times.sum())
+}
+
+/// What the open descriptors of a process refer to, as /proc shows it.
+pub fn descriptors(pid: i32) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
+    let links = entries.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
+    links.map(|link| link.to_string_lossy().into_owned()).collect()
+}
+
+/// The memory of a process that is in RAM, in bytes.
+#[track_caller]
+pub fn resident(pid: i32) -> usize {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process lives");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<usize>().ok());
+    kib.expect("a figure in kB") * 1024
 }
 
 /// The command line as `ps` shows it, which is where process titles end up.

@@ -101,6 +101,8 @@ pub struct Builder {
     env: Vec<(OsString, OsString)>,
     pass_socket: bool,
     chdir: Option<PathBuf>,
+    /// What the shell does first.
+    prelude: String,
     dir: TempDir,
 }
 
@@ -118,6 +120,7 @@ impl Builder {
             ],
             pass_socket: true,
             chdir: Some(APPS.into()),
+            prelude: String::new(),
             dir: tempfile::tempdir().expect("a temporary directory can be made"),
         }
     }
@@ -168,6 +171,12 @@ impl Builder {
     /// Imports the application from another directory.
     pub fn chdir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.chdir = Some(dir.into());
+        self
+    }
+
+    /// Starts the server under a resource limit; arguments of the shell's `ulimit`.
+    pub fn ulimit(mut self, arguments: &str) -> Self {
+        self.prelude = format!("ulimit {arguments} || exit 99; ");
         self
     }
 
@@ -230,7 +239,8 @@ impl Builder {
         for name in SCRUBBED {
             command.env_remove(name);
         }
-        command.args(["-c", script, "sh"]).args(self.kind.program()).args(&self.args);
+        let script = format!("{}{script}", self.prelude);
+        command.args(["-c", &script, "sh"]).args(self.kind.program()).args(&self.args);
         if let Some(dir) = &self.chdir {
             command.arg("--chdir").arg(dir);
         }
@@ -296,6 +306,11 @@ impl Server {
     /// A new connection to the passed socket.
     pub fn connect(&self) -> Client {
         Client::connect(self.addr)
+    }
+
+    /// A connection whose client takes nothing that it does not read, as far as the system allows.
+    pub fn connect_narrow(&self) -> Client {
+        Client::connect_narrow(self.addr)
     }
 
     /// One GET on a connection of its own.

@@ -43,17 +43,17 @@ fn deaths_inside_a_request(kind: ServerKind) {
 fn recycling(kind: ServerKind) {
     let server = Builder::new(kind).args(["--max-requests", "3"]).start_ready(1);
     let first = server.get("/pid").text();
-    let mut served = 1;
+    let mut answers = 1;
     until(BOUND, "the next worker", || {
         let next = server.get("/pid").text() != first;
-        served += usize::from(!next);
+        answers += usize::from(!next);
         next.then_some(())
     });
     if kind.is_rgunicorn() {
         // The old worker goes on until its replacement is ready.
-        assert!(served >= 3, "{served}");
+        assert!(answers >= 3, "{answers}");
     } else {
-        assert_eq!(served, 3);
+        assert_eq!(answers, 3);
     }
     let line = format!("[{first}] [INFO] Autorestarting worker after current request.");
     server.log.wait_for(&line);

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::FileTypeExt;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
@@ -15,13 +16,20 @@ on_both_servers!(
     titles,
     capture_output,
     interpreter,
+    software_variable,
     unix_socket_file,
     several_sockets,
     error_log_file,
     log_level,
 );
 
-on_rgunicorn!(the_port_is_free_again_after_the_end);
+on_rgunicorn!(
+    the_port_is_free_again_after_the_end,
+    a_stop_waits_for_first_requests,
+    a_quick_stop_does_not_wait_for_a_slow_client,
+    a_quick_stop_does_not_wait_for_an_import,
+    a_worker_on_its_way_out_is_not_killed_by_signals
+);
 
 /// The application is imported once, in the master.
 fn preload(kind: ServerKind) {
@@ -80,6 +88,12 @@ fn interpreter(kind: ServerKind) {
     let python = venv::program("python");
     // The name of the interpreter inside the environment may be any of its aliases.
     assert!(shown.contains(&format!(", '{}", python.display())), "{shown}");
+}
+
+fn software_variable(kind: ServerKind) {
+    let server = Builder::new(kind).start_ready(1);
+    let expected = format!("'{}/{}'", kind.name(), kind.version());
+    assert_eq!(server.get("/variable?SERVER_SOFTWARE").text(), expected);
 }
 
 fn unix_socket_file(kind: ServerKind) {
@@ -152,4 +166,53 @@ fn the_port_is_free_again_after_the_end(kind: ServerKind) {
         assert_eq!(Client::connect(addr).get("/pid").status, 200);
         assert_eq!(server.stop(Signal::SIGTERM), 0);
     }
+}
+
+/// Connections that were made before a stop have time left to bring their request, also where
+/// connections are not kept.
+fn a_stop_waits_for_first_requests(kind: ServerKind) {
+    let mut server = Builder::new(kind).args(["--keep-alive", "0"]).start_ready(1);
+    let (mut first, mut silent) = (server.connect(), server.connect());
+    // Connections are accepted in order: those two are now.
+    assert_eq!(server.get("/pid").status, 200);
+    let stopped = Instant::now();
+    server.signal(Signal::SIGTERM);
+    server.log.wait_for("Handling signal: term");
+    assert_eq!(first.get("/pid").status, 200);
+    silent.assert_closed();
+    assert!(stopped.elapsed() > Duration::from_secs(1), "{:?}", stopped.elapsed());
+    assert_eq!(server.wait_exit(BOUND).code(), Some(0));
+}
+
+/// The master passes USR1 on to all workers, whatever they are about.
+fn a_worker_on_its_way_out_is_not_killed_by_signals(kind: ServerKind) {
+    let mut server = Builder::new(kind).app("lifecycle:app").start();
+    assert_eq!(server.get("/signals_itself_at_the_end").status, 200);
+    assert_eq!(server.stop(Signal::SIGTERM), 0);
+    let log = server.log.wait_end(BOUND);
+    assert!(log.contains("Worker exiting") && !log.contains("was sent"), "{log}");
+}
+
+fn a_quick_stop_does_not_wait_for_a_slow_client(kind: ServerKind) {
+    let mut server = Builder::new(kind).app("lifecycle:app").start();
+    let mut client = server.connect();
+    client.send("GET /endless HTTP/1.1\r\n\r\n");
+    server.log.wait_for("note: endless begins");
+    let worker = server.wait_workers(1)[0];
+    // The application does nothing else than to make pieces of the body.
+    until(BOUND, "a full connection", || process::is_asleep(worker).then_some(()));
+    // Less than the 30 s after which a worker is killed.
+    assert_eq!(server.stop(Signal::SIGQUIT), 0);
+    let log = server.log.wait_end(BOUND);
+    assert!(log.contains("Worker exiting") && !log.contains("was sent"), "{log}");
+}
+
+fn a_quick_stop_does_not_wait_for_an_import(kind: ServerKind) {
+    const APP: &str = "import os, time\nos.write(2, b'note: importing\\n')\ntime.sleep(1000)\n";
+    let builder = Builder::new(kind).in_own_dir().app("slow:app").file("slow.py", APP);
+    let mut server = builder.start();
+    server.log.wait_for("note: importing");
+    assert_eq!(server.stop(Signal::SIGINT), 0);
+    let log = server.log.wait_end(BOUND);
+    assert!(log.contains("Worker exiting") && !log.contains("was sent"), "{log}");
 }

@@ -1,6 +1,7 @@
 //! Never down, nothing lost: crashes, stuck requests, reloads and stops, with and without load.
 
 mod crashes;
+mod forks;
 mod mechanics;
 mod pid_file;
 mod reloads;

@@ -7,7 +7,7 @@ use crate::harness::{BOUND, Builder, ServerKind, process, until};
 
 on_both_servers!(stuck_request, deaf_worker, idle_worker, grace);
 
-on_rgunicorn!(impatience);
+on_rgunicorn!(impatience, held_interpreter);
 
 /// The worker is replaced, and with rgunicorn the log tells what it was doing.
 fn stuck_request(kind: ServerKind) {
@@ -33,6 +33,26 @@ fn stuck_request(kind: ServerKind) {
         assert!(log.contains("supervised.py\", line ") && log.contains(" in sleep"), "{log}");
         assert!(!log.contains("out of memory"), "{log}");
     }
+}
+
+/// A worker that cannot take a request because a thread of the application holds the interpreter.
+fn held_interpreter(kind: ServerKind) {
+    let server = Builder::new(kind).args(["-t", "1", "-w", "2"]).start_ready(2);
+    let stuck = server.get("/hog").text();
+    // It does not show before the worker is to do something.
+    let other = until(BOUND, "an answer of the other worker", || {
+        let mut client = server.connect();
+        client.send("GET /pid HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let answer = String::from_utf8_lossy(&client.read_to_end()).into_owned();
+        let pid = answer.rsplit("\r\n").next().unwrap_or_default().to_owned();
+        (!pid.is_empty() && pid != stuck && server.log.text().contains("TIMEOUT")).then_some(pid)
+    });
+    assert_ne!(other, stuck);
+    server.log.wait_for(&format!("[CRITICAL] WORKER TIMEOUT (pid:{stuck})"));
+    server
+        .log
+        .wait_for("waiting for the interpreter lock, which a thread of the application holds");
+    server.log.wait_for(&format!("Worker (pid:{stuck}) was sent SIGKILL!"));
 }
 
 /// A worker that does not react to ABRT is killed.

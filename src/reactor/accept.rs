@@ -1,0 +1,143 @@
+//! Accepting: when, how many, and what happens when there is no room.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use super::connection::Connection;
+use super::timers::Kind;
+use super::{Handler, LISTENER, Peer, Reactor};
+use crate::error::reason;
+use crate::net::stream::Stream;
+use crate::sys::epoll::Interest;
+use crate::sys::{socket, time};
+
+/// How long accepting rests when descriptors have run out.
+const ACCEPT_REST: Duration = Duration::from_secs(1);
+/// Connections accepted from the backlog of a listener that is given up.
+const BACKLOG_BATCH: usize = 4096;
+/// Connections accepted per readiness event; between two of them a request may be served.
+const ACCEPT_BATCH: usize = 64;
+/// New connections that a worker takes on per event without having served them, while others could.
+const ACCEPT_WAITING: usize = 2;
+
+/// Whether new connections are accepted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Accepting {
+    Yes,
+    /// At the limit of connections.
+    Full,
+    /// Out of descriptors until then.
+    Resting(u64),
+    /// For good.
+    No,
+}
+
+impl Reactor<'_> {
+    pub(super) fn accept(&mut self, listener: usize, handler: &mut dyn Handler) {
+        let mut waiting = 0;
+        for _ in 0..ACCEPT_BATCH {
+            if self.accepting != Accepting::Yes {
+                return;
+            }
+            let before = self.connections.len();
+            if self.accept_one(listener, handler).is_none() {
+                return;
+            }
+            if self.connections.len() > before {
+                waiting += 1;
+                if self.options.shared && waiting >= ACCEPT_WAITING {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Accepts one connection and reads from it at once, as the request is usually there already.
+    fn accept_one(&mut self, listener: usize, handler: &mut dyn Handler) -> Option<()> {
+        let key = self.admit(listener)?;
+        self.readable(key, handler);
+        self.make_room();
+        Some(())
+    }
+
+    /// Accepts what waits in the backlog. None of it is served before all of it is accepted: a client
+    /// that has been served comes back at once, and this would never end.
+    pub fn drain_backlog(&mut self) {
+        for index in 0..self.listeners.len() {
+            for _ in 0..BACKLOG_BATCH {
+                let Some(key) = self.admit(index) else { break };
+                self.settle(key);
+            }
+        }
+    }
+
+    fn admit(&mut self, listener: usize) -> Option<u32> {
+        let (fd, peer) = match socket::accept(self.listeners[listener].as_fd()) {
+            Ok(accepted) => accepted?,
+            Err(error) => {
+                self.accept_failed(&error);
+                return None;
+            }
+        };
+        self.serial += 1;
+        let trusted = match peer {
+            Peer::Inet(address) => self.options.trusted.contains(address.ip()),
+            Peer::Unix => true,
+        };
+        let mut connection = Connection::new(Stream::new(fd), self.serial, listener, peer, trusted);
+        connection.proxy_due = self.options.proxy.is_on();
+        u32::try_from(self.connections.insert(connection)).ok()
+    }
+
+    fn accept_failed(&mut self, error: &io::Error) {
+        let exhausted = matches!(
+            error.raw_os_error(),
+            Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
+        );
+        if exhausted {
+            tracing::error!(
+                "Cannot accept connections: {}. Accepting rests for {} s; raise the limit of open \
+                 files (ulimit -n) or lower worker_connections.",
+                reason(error),
+                ACCEPT_REST.as_secs()
+            );
+            let rest = u64::try_from(ACCEPT_REST.as_nanos()).unwrap_or(u64::MAX);
+            self.pause_accepting(Accepting::Resting(time::monotonic_ns().saturating_add(rest)));
+        } else {
+            tracing::error!("Cannot accept a connection: {}", reason(error));
+        }
+    }
+
+    /// At the limit of connections the one that has been idle longest goes; if none is idle,
+    /// accepting pauses.
+    fn make_room(&mut self) {
+        if self.connections.len() < self.options.connections || self.accepting != Accepting::Yes {
+            return;
+        }
+        match self.timers.oldest(Kind::Idle) {
+            Some(key) => self.close(key),
+            None => self.pause_accepting(Accepting::Full),
+        }
+    }
+
+    pub(super) fn pause_accepting(&mut self, reason: Accepting) {
+        if self.accepting == Accepting::Yes {
+            for listener in self.listeners {
+                // It was added by `new` or `resume_accepting`: removing cannot fail.
+                let _ = self.epoll.remove(listener.as_fd());
+            }
+        }
+        self.accepting = reason;
+    }
+
+    pub(super) fn resume_accepting(&mut self) {
+        self.accepting = Accepting::Yes;
+        for (index, listener) in self.listeners.iter().enumerate() {
+            let token = LISTENER | index as u64;
+            if let Err(error) = self.epoll.add(listener.as_fd(), token, Interest::SharedRead) {
+                tracing::error!("Cannot watch {listener}: {error}");
+            }
+        }
+    }
+}
