@@ -10,7 +10,7 @@ import json
 import os
 
 # What differs between two servers, or two connections, by its nature.
-PRIVATE = {"REMOTE_PORT", "SERVER_SOFTWARE"}
+PRIVATE = {"SERVER_SOFTWARE"}
 
 
 def app(environ, start_response):
@@ -20,7 +20,10 @@ def app(environ, start_response):
         for key, value in environ.items()
         if isinstance(value, str) and key not in PRIVATE
     }
-    if seen["REMOTE_ADDR"]:
+    if "PROXY_PROTOCOL" not in seen:
+        # Each connection has a port of its own.
+        seen.pop("REMOTE_PORT", None)
+    if seen.get("REMOTE_ADDR", "-"):
         # Each server has a port of its own; on a unix socket it is what the client named.
         del seen["SERVER_PORT"]
     # The path of a unix socket, if the client named no host.

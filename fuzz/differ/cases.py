@@ -45,6 +45,20 @@ TRAILERS = ["X-Sum: 1", "X_Y: 2", "Host: t", "Content-Length: 1", "TE: x", "noco
 ENDS = ["\n", "\r", "\r\r\n", "\n\r\n", " \r\n", "\r\n\r\n", "\0\r\n", "\x0b\r\n", ""]
 BYTES = b"\0\t\n\x0b\x0c\r !\"#%&'()+,-./09:;<=>?@AZ[\\]^_`az{|}~\x7f\x80\x85\xa0\xff"
 
+# What a load balancer says first, for the profile "proxy".
+SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+IPV4 = bytes([192, 0, 2, 1, 198, 51, 100, 2, 0xC8, 0x22, 0x01, 0xBB])
+IPV6 = bytes.fromhex("20010db8" + "00" * 11 + "01" + "20010db8" + "00" * 11 + "02" + "04d20050")
+PROXIED = [
+    b"PROXY TCP4 192.0.2.1 198.51.100.2 51234 443\r\n",
+    b"PROXY TCP6 2001:db8::1 ::1 1234 80\r\n",
+    b"PROXY UNKNOWN\r\n",
+    SIGNATURE + b"\x21\x11\0\x0c" + IPV4,
+    SIGNATURE + b"\x21\x21\0\x24" + IPV6,
+    SIGNATURE + b"\x20\0\0\0",
+    SIGNATURE + b"\x21\x11\0\x11" + IPV4 + b"\x01\0\x02h2",
+]
+
 
 @dataclass
 class Case:
@@ -70,7 +84,14 @@ class Cases:
         source = random.Random(f"{self.seed} {number}")
         profile = self.profiles[number % len(self.profiles)]
         wire = b"".join(_request(source) for _ in range(source.choice([1, 1, 1, 2])))
-        for _ in range(source.choice([0, 1, 1, 1, 2, 3])):
+        changes = source.choice([0, 1, 1, 1, 2, 3])
+        if profile == "proxy" and source.random() < 0.8:
+            header = source.choice(PROXIED)
+            if source.random() < 0.5:
+                header = _changed(source, header, self.words)
+                changes = 0
+            wire = header + wire
+        for _ in range(changes):
             wire = _changed(source, wire, self.words)
         if source.random() < 0.85:
             wire += SENTINEL

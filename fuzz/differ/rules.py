@@ -4,10 +4,9 @@ Every rule names the difference of docs/differences.md it stands for and is as n
 what no rule covers is reported.
 """
 
+import ipaddress
 import re
-
-
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass
@@ -68,10 +67,13 @@ def explain(case, ours, theirs, ask):
 
     `ask(wire)` gives the outcomes of other bytes, sent with the same settings.
     """
-    found = differences(ours, theirs)
+    return _explain(differences(ours, theirs), case, ours, theirs, ask)
+
+
+def _explain(found, case, ours, theirs, ask):
     name = None
     for rule in SINGLE:
-        rest = [difference for difference in found if not rule(difference)]
+        rest = [difference for difference in found if not rule(difference, ours)]
         if len(rest) < len(found):
             found, name = rest, rule.__name__
     if not found:
@@ -82,10 +84,10 @@ def explain(case, ours, theirs, ask):
     return None
 
 
-# Rules for one difference, whatever else differs.
+# Rules for one difference, whatever else differs. `outcome` is all that rgunicorn answered.
 
 
-def connect_has_no_path(difference):
+def connect_has_no_path(difference, outcome):
     """The authority form has neither path nor query: gunicorn takes it apart as if it had."""
     a, b = difference.ours, difference.theirs
     if a is None or a.seen is None or b.seen is None or a.seen["REQUEST_METHOD"] != "CONNECT":
@@ -97,7 +99,7 @@ def connect_has_no_path(difference):
     return difference.kind in {"PATH_INFO", "QUERY_STRING"} | consequences
 
 
-def other_versions_are_answered_in_version_1(difference):
+def other_versions_are_answered_in_version_1(difference, outcome):
     """An answer has a version that the server speaks; gunicorn repeats that of the request."""
     seen = difference.kind == "version" and difference.theirs.seen
     if not seen or seen["SERVER_PROTOCOL"].startswith("HTTP/1."):
@@ -106,7 +108,7 @@ def other_versions_are_answered_in_version_1(difference):
     return difference.theirs.version == seen["SERVER_PROTOCOL"] and difference.ours.version == ours
 
 
-def host_with_several_colons(difference):
+def host_with_several_colons(difference, outcome):
     """On a unix socket, SERVER_NAME and SERVER_PORT are from Host. gunicorn takes it apart at each colon,
     which makes "[" and "" of an IPv6 address."""
     if difference.kind not in {"SERVER_NAME", "SERVER_PORT"}:
@@ -114,17 +116,53 @@ def host_with_several_colons(difference):
     return difference.ours.seen.get("HTTP_HOST", "").count(":") > 1
 
 
+PROXIED = {"PROXY_PROTOCOL", "PROXY_ADDR", "PROXY_PORT", "REMOTE_ADDR", "REMOTE_PORT"}
+
+
+def proxy_header_holds_for_the_connection(difference, outcome):
+    """A gthread worker forgets it after the first request."""
+    first = outcome.answers[0].seen if outcome.answers else None
+    if difference.kind not in PROXIED or difference.ours is outcome.answers[0] or first is None:
+        return False
+    return difference.ours.seen.get(difference.kind) == first.get(difference.kind)
+
+
+def proxy_header_without_addresses(difference, outcome):
+    """Those of the connection hold; in gunicorn they are None and "None"."""
+    if difference.kind not in PROXIED or difference.kind == "PROXY_PROTOCOL":
+        return False
+    if difference.ours.seen.get("PROXY_PROTOCOL") not in {"LOCAL", "UNSPEC"}:
+        return False
+    return difference.theirs.seen.get(difference.kind) in {None, "None"}
+
+
+def proxy_address_in_canonical_form(difference, outcome):
+    if difference.kind not in {"PROXY_ADDR", "REMOTE_ADDR"}:
+        return False
+    seen = (difference.ours.seen.get(difference.kind), difference.theirs.seen.get(difference.kind))
+    try:
+        ours, theirs = (ipaddress.ip_address(text) for text in seen)
+    except ValueError:
+        return False
+    return ours == theirs
+
+
 # Rules for all of a disagreement.
 
 
-def refused_before_the_end_of_the_head(kinds, case, ours, theirs, ask):
+def refused_before_the_end(kinds, case, ours, theirs, ask):
     """A line is refused as soon as it arrives: here the head never ends, and gunicorn waits.
 
     Proof: with an end, gunicorn refuses it too.
     """
-    if not kinds <= {"more", "end"} or len(ours.answers) != len(theirs.answers) + 1:
+    if not kinds <= {"more", "end"} or not ours.answers:
         return False
     if ours.answers[-1].seen is not None or ours.end != "closed":
+        return False
+    if kinds == {"end"}:
+        # So it is with trailers, but there gunicorn answers at the end of input.
+        return theirs.end == "open" and theirs.answers[-1].seen is None
+    if len(ours.answers) != len(theirs.answers) + 1:
         return False
     _, ended = ask(case.wire() + b"\r\n\r\n")
     return len(ended.answers) == len(ours.answers) and ended.answers[-1].seen is None
@@ -140,7 +178,7 @@ def another_of_several_errors(kinds, case, ours, theirs, ask):
         return False
     # What is too long is refused for that, an expectation where it stands, and nothing that is
     # malformed is read on to see whether it is also too long.
-    known = {(414, 400), (431, 400), (400, 431), (417, 400)}
+    known = {(414, 400), (431, 400), (400, 431), (417, 400), (417, 431)}
     outside = (a.status, b.status) == (400, 500) and "SCRIPT_NAME" in b.page()
     return outside or (a.status, b.status) in known
 
@@ -176,7 +214,7 @@ def bad_body_that_nobody_reads(kinds, case, ours, theirs, ask):
     if a.seen is not None or b.seen is None or b.seen["body"] != "unread":
         return False
     _, read = ask(case.wire().replace(b"unread", b"xxread"))
-    return len(read.answers) == number and read.answers[-1].status == a.status
+    return len(read.answers) == number and read.answers[-1].seen is None
 
 
 def length_beyond_64_bits(kinds, case, ours, theirs, ask):
@@ -189,20 +227,66 @@ def length_beyond_64_bits(kinds, case, ours, theirs, ask):
 
 
 def long_size_line(kinds, case, ours, theirs, ask):
-    """The limit on the line with the size of a chunk holds however it arrives; gunicorn looks at it only
-    while the end of the line is missing."""
+    """The limit on the line with the size of a chunk holds however it arrives, and all such lines have
+    one too; gunicorn looks only while the end of a line is missing."""
     pages = [answer.page() for outcome in (ours, theirs) for answer in outcome.answers[-1:]]
-    return any("bytes with no terminator" in page for page in pages)
+    words = ("bytes with no terminator", "too many bytes for so little data")
+    return any(word in page for word in words for page in pages)
+
+
+def other_errors_in_a_proxy_header(kinds, case, ours, theirs, ask):
+    """They are answered with 400 and not 500, and as soon as they are there. Both versions have bounds on
+    their length, and version 1 has plain numbers, where gunicorn takes what Python's int() does."""
+    page = ours.answers[0].page() if ours.answers else ""
+    if len(ours.answers) != 1 or ours.answers[0].status != 400 or "Invalid PROXY" not in page:
+        return False
+    if not theirs.answers:
+        return "Invalid PROXY header" in page
+    if theirs.answers[0].status == 500:
+        return True
+    bounds = ("invalid port", "within 107 bytes", "are more than")
+    return any(word in page for word in bounds) or re.search(r"\\x[89a-f]", page) is not None
+
+
+def proxy_header_of_an_unknown_client(kinds, case, ours, theirs, ask):
+    """`PROXY UNKNOWN` is accepted; so is version 2 with both family and protocol unspecified.
+
+    Proof: without the header, gunicorn answers as rgunicorn does with it.
+    """
+    unknown = re.match(rb"PROXY UNKNOWN[^\r\n]*\r\n", case.wire())
+    unspecified = re.match(rb"\r\n\r\n\0\r\nQUIT\n\x21\0..", case.wire(), re.DOTALL)
+    if unknown:
+        length = unknown.end()
+    elif unspecified:
+        length = 16 + int.from_bytes(case.wire()[14:16], "big")
+    else:
+        return False
+    if len(theirs.answers) > 1 or any(answer.seen for answer in theirs.answers):
+        return False
+    wire = case.wire()[length:]
+    if not wire:
+        return True
+    case = replace(case, pieces=[wire])
+    _, plain = ask(wire)
+    # The other bytes are not sent patiently: the connection has another end.
+    aside = PROXIED | ({"end"} if case.patient else set())
+    found = [other for other in differences(ours, plain) if other.kind not in aside]
+    return not found or _explain(found, case, ours, plain, ask) is not None
 
 
 SINGLE = [
     connect_has_no_path,
     other_versions_are_answered_in_version_1,
     host_with_several_colons,
+    proxy_header_holds_for_the_connection,
+    proxy_header_without_addresses,
+    proxy_address_in_canonical_form,
 ]
 WHOLE = [
+    other_errors_in_a_proxy_header,
+    proxy_header_of_an_unknown_client,
     long_size_line,
-    refused_before_the_end_of_the_head,
+    refused_before_the_end,
     another_of_several_errors,
     body_cut_short,
     bad_body_that_nobody_reads,

@@ -24,6 +24,8 @@ PROFILES = {
     ],
     # Over a unix socket, where the Host header is the server's name.
     "unix": ["--header-map", "refuse"],
+    # Behind a load balancer that says who its clients are.
+    "proxy": ["--proxy-protocol", "auto"],
     # All that can be accepted against the grammar.
     "lenient": [
         "--permit-obsolete-folding",
