@@ -9,6 +9,7 @@ an intended one (docs/differences.md); 1: there are others; 2: it could not be t
 import argparse
 import collections
 import random
+import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,8 @@ BATCH = 200  # cases between two looks at the health of the servers
 
 
 def main():
+    # The servers are ended on the way out, also when this is told to stop.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))
     options = arguments()
     profiles = options.profiles.split(",")
     if not set(profiles) <= set(servers.PROFILES):
