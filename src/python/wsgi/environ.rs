@@ -342,9 +342,14 @@ fn set_server_from_host(
     environ: &Bound<'_, PyDict>,
     head: &Head<'_>,
 ) -> PyResult<()> {
-    let Some(host) = head.host() else { return Ok(()) };
-    let (name, port) = match memchr::memchr(b':', host) {
-        Some(colon) => (&host[..colon], ffi::latin1(py, &host[colon + 1..])?),
+    let Some(host) = head.host().filter(|host| !host.is_empty()) else { return Ok(()) };
+    // The colons of an IPv6 address are between brackets.
+    let address = if host[0] == b'[' { memchr::memchr(b']', host).unwrap_or(0) } else { 0 };
+    let (name, port) = match memchr::memchr(b':', &host[address..]) {
+        Some(colon) => {
+            let (name, port) = host.split_at(address + colon);
+            (name, ffi::latin1(py, &port[1..])?)
+        }
         None if head.scheme_https() == Some(true) => (host, PyString::new(py, "443")),
         None => (host, PyString::new(py, "80")),
     };

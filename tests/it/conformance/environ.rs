@@ -100,9 +100,19 @@ fn unix_socket(kind: ServerKind) {
     let response = ask("Host: name.test:81\r\n");
     assert_seen(&response, "SERVER_NAME", "'name.test'");
     assert_seen(&response, "SERVER_PORT", "'81'");
-    let response = ask("");
-    assert_seen(&response, "SERVER_NAME", &format!("'{shown}'"));
-    assert_seen(&response, "SERVER_PORT", "''");
+    for nothing in ["", "Host:\r\n"] {
+        let response = ask(nothing);
+        assert_seen(&response, "SERVER_NAME", &format!("'{shown}'"));
+        assert_seen(&response, "SERVER_PORT", "''");
+    }
+    if kind.is_rgunicorn() {
+        // gunicorn takes an IPv6 address apart.
+        for (host, port) in [("[::1]:81", "'81'"), ("[::1]", "'80'")] {
+            let response = ask(&format!("Host: {host}\r\n"));
+            assert_seen(&response, "SERVER_NAME", "'[::1]'");
+            assert_seen(&response, "SERVER_PORT", port);
+        }
+    }
     let response = ask("Host: a\r\nX-Forwarded-Proto: https\r\n");
     assert_seen(&response, "wsgi.url_scheme", "'https'");
     assert_seen(&response, "SERVER_PORT", "'443'");
