@@ -292,6 +292,30 @@ def limit_on_a_head_and_what_follows_it(kinds, case, ours, theirs, ask):
     )
 
 
+def empty_line_behind_a_proxy_header(kinds, case, ours, theirs, ask):
+    """The empty line that may come before a request may also come behind a PROXY header.
+
+    Proof: without it, gunicorn answers as rgunicorn does with it.
+    """
+    wire = case.wire()
+    text = re.match(rb"PROXY [^\r\n]*\r\n", wire)
+    binary = re.match(rb"\r\n\r\n\0\r\nQUIT\n....", wire, re.DOTALL)
+    if text:
+        length = text.end()
+    elif binary:
+        length = 16 + int.from_bytes(wire[14:16], "big")
+    else:
+        return False
+    if wire[length : length + 2] != b"\r\n" or any(answer.seen for answer in theirs.answers):
+        return False
+    without = wire[:length] + wire[length + 2 :]
+    _, plain = ask(without)
+    # These bytes are not sent patiently: the connection has another end.
+    found = [other for other in differences(ours, plain) if other.kind != "end" or not case.patient]
+    case = replace(case, pieces=[without])
+    return not found or _explain(found, case, ours, plain, ask) is not None
+
+
 SINGLE = [
     connect_has_no_path,
     other_versions_are_answered_in_version_1,
@@ -304,6 +328,7 @@ WHOLE = [
     limit_on_a_head_and_what_follows_it,
     other_errors_in_a_proxy_header,
     proxy_header_of_an_unknown_client,
+    empty_line_behind_a_proxy_header,
     long_size_line,
     refused_before_the_end,
     another_of_several_errors,
