@@ -8,7 +8,7 @@ use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
 use crate::http::{HeadError, HeaderBlock, Reject, check_status};
 use crate::python::ffi::{self, HeldBytes};
-use crate::reactor::{Exchange, Progress, Refusal, Shared};
+use crate::reactor::{Exchange, Progress, Refusal, Shared, When};
 
 /// The object whose methods applications call.
 #[pyclass(frozen, module = "rgunicorn")]
@@ -84,17 +84,8 @@ impl Responder {
 impl Write {
     fn __call__(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let data = bytes(data)?;
-        send(py, &self.exchange, self.serial, data, More::Unknown)
+        send(py, &self.exchange, self.serial, data, When::Now)
     }
-}
-
-/// What is known of the next piece of a body.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum More {
-    /// It is there, or the end is.
-    AtOnce,
-    /// The application has yet to be asked.
-    Unknown,
 }
 
 /// Creates the types of this module.
@@ -111,13 +102,10 @@ pub fn send(
     exchange: &Exchange,
     serial: u64,
     data: &Bound<'_, PyBytes>,
-    more: More,
+    when: When,
 ) -> PyResult<()> {
     let hold = || Box::new(HeldBytes::new(data)) as Shared;
-    let written = match more {
-        More::Unknown => exchange.write(serial, data.as_bytes(), hold),
-        More::AtOnce => exchange.write_more(serial, data.as_bytes(), hold),
-    };
+    let written = exchange.write(serial, data.as_bytes(), when, hold);
     let mut progress = written.map_err(|refusal| error_of(refusal.widen()))?;
     while progress == Progress::Full {
         progress =
