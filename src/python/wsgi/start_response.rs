@@ -68,7 +68,7 @@ impl Responder {
     fn early_hints(&self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
         let mut block = HeaderBlock::new();
         for pair in headers.try_iter()? {
-            let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair?.extract()?;
+            let [name, value] = unpack(&pair?)?;
             block.push(&octets(&name)?, &octets(&value)?).map_err(|error| invalid(&error))?;
         }
         self.exchange.early_hints(self.serial, &block).map_err(|refusal| error_of(refusal.widen()))
@@ -186,13 +186,28 @@ fn add(pair: &Bound<'_, PyAny>, block: &mut HeaderBlock) -> PyResult<()> {
         name = tuple.get_item(0)?;
         value = tuple.get_item(1)?;
     } else {
-        (name, value) = pair.extract()?;
+        [name, value] = unpack(pair)?;
     }
     let (name, value) = (text(&name)?, text(&value)?);
-    let name_bytes = ffi::latin1_bytes(name).unwrap_or(b"");
-    let value_bytes = ffi::latin1_bytes(value)
-        .ok_or_else(|| PyValueError::new_err(format!("Invalid header value {}", shown(value))))?;
+    let name_bytes = ffi::latin1_bytes(name).ok_or_else(|| {
+        let name = shown(name);
+        PyValueError::new_err(format!("Invalid response header name from the application: {name}"))
+    })?;
+    // Without the value, which may be a secret.
+    let value_bytes = ffi::latin1_bytes(value).ok_or_else(|| {
+        let name = shown(name);
+        PyValueError::new_err(format!("Invalid response header from the application: {name}"))
+    })?;
     block.push(name_bytes, value_bytes).map_err(|error| invalid(&error))
+}
+
+/// Name and value of a header from whatever Python can unpack into two: PEP 3333 says tuples, but
+/// some applications have lists.
+fn unpack<'py>(pair: &Bound<'py, PyAny>) -> PyResult<[Bound<'py, PyAny>; 2]> {
+    let parts = pair.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+    parts.try_into().map_err(|_| {
+        PyValueError::new_err(format!("a header is a name and a value, not {}", shown(pair)))
+    })
 }
 
 fn invalid(error: &HeadError) -> PyErr {
