@@ -4,12 +4,12 @@
 //! whatever it finds: the worst case is a request line that mixes two requests.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
-use nix::sys::eventfd::{EfdFlags, EventFd};
 use zerocopy::FromBytes;
 
+use crate::sys::ring::Ring;
 use crate::sys::shm::Shared;
 
 /// Bytes kept of a request line; what is longer is cut.
@@ -242,7 +242,7 @@ fn printable(bytes: &[u8]) -> String {
 /// more, then sleeps. A worker writes to its slot, then calls `ring_if_armed`. One of the two sees
 /// the other.
 pub struct Bell {
-    event: EventFd,
+    ring: Ring,
     armed: Shared<AtomicU32>,
 }
 
@@ -250,8 +250,7 @@ impl Bell {
     /// # Errors
     /// What the kernel answered: no descriptor or no memory left.
     pub fn new() -> io::Result<Self> {
-        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-        Ok(Self { event: EventFd::from_flags(flags)?, armed: Shared::new("rgunicorn-bell", 1)? })
+        Ok(Self { ring: Ring::new()?, armed: Shared::new("rgunicorn-bell", 1)? })
     }
 
     pub fn arm(&self) {
@@ -266,8 +265,7 @@ impl Bell {
 
     /// Wakes the master.
     pub fn ring(&self) {
-        // Fails only when the counter is full, and then the bell is ringing already.
-        let _ = self.event.write(1);
+        self.ring.ring();
     }
 
     /// Wakes the master if it sleeps without a deadline. Called once per request.
@@ -282,14 +280,13 @@ impl Bell {
 
     /// Silences the bell.
     pub fn drain(&self) {
-        // An error says that it was not ringing.
-        let _ = self.event.read();
+        self.ring.silence();
     }
 
     /// Readable while the bell rings.
     #[must_use]
     pub fn fd(&self) -> BorrowedFd<'_> {
-        self.event.as_fd()
+        self.ring.fd()
     }
 }
 

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use super::connection::Connection;
+use super::job::Ready;
 use super::timers::Kind;
 use super::{Handler, LISTENER, Peer, Reactor};
 use crate::error::reason;
@@ -33,32 +34,49 @@ pub(super) enum Accepting {
     No,
 }
 
+/// A listener that is being accepted from.
+pub(super) struct Intake {
+    listener: usize,
+    /// Connections that may still be accepted.
+    left: usize,
+    /// Connections that will stay.
+    taken: usize,
+}
+
+impl Intake {
+    pub fn new(listener: usize) -> Self {
+        Self { listener, left: ACCEPT_BATCH, taken: 0 }
+    }
+}
+
 impl Reactor<'_> {
-    pub(super) fn accept(&mut self, listener: usize, handler: &mut dyn Handler) {
-        let mut waiting = 0;
-        for _ in 0..ACCEPT_BATCH {
-            if self.accepting != Accepting::Yes {
-                return;
+    /// Accepts until a new connection has brought a request, which is usually there already.
+    pub(super) fn accept(&mut self, handler: &dyn Handler) -> Option<Ready> {
+        while let Some(intake) = &mut self.intake {
+            let enough = intake.left == 0 || self.options.shared && intake.taken >= ACCEPT_WAITING;
+            if enough || self.accepting != Accepting::Yes {
+                self.intake = None;
+                break;
             }
-            let before = self.connections.len();
-            if self.accept_one(listener, handler).is_none() {
-                return;
+            intake.left -= 1;
+            let listener = intake.listener;
+            let Some(key) = self.admit(listener) else {
+                self.intake = None;
+                break;
+            };
+            let ready = self.readable(key, handler);
+            let leaves = ready.is_some() && !self.found.store.head(&self.found.head).keep_alive();
+            if let Some(intake) = &mut self.intake
+                && !leaves
+            {
+                intake.taken += 1;
             }
-            if self.connections.len() > before {
-                waiting += 1;
-                if self.options.shared && waiting >= ACCEPT_WAITING {
-                    return;
-                }
+            self.make_room();
+            if ready.is_some() {
+                return ready;
             }
         }
-    }
-
-    /// Accepts one connection and reads from it at once, as the request is usually there already.
-    fn accept_one(&mut self, listener: usize, handler: &mut dyn Handler) -> Option<()> {
-        let key = self.admit(listener)?;
-        self.readable(key, handler);
-        self.make_room();
-        Some(())
+        None
     }
 
     /// Accepts what waits in the backlog. None of it is served before all of it is accepted: a client
@@ -128,7 +146,7 @@ impl Reactor<'_> {
     pub(super) fn is_still_idle(&mut self, key: u32) -> bool {
         let Some(connection) = self.connections.get(key as usize) else { return true };
         let received = !connection.input.is_empty();
-        if !received && !connection.stream.as_ref().is_some_and(Stream::has_input) {
+        if !received && !connection.stream.has_input() {
             return true;
         }
         self.timers.arm(key, Kind::Head, time::monotonic_coarse_ns());

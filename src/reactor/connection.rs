@@ -1,5 +1,7 @@
 //! What the event loop keeps of one connection.
 
+use std::sync::Arc;
+
 use super::body::BodyBuffer;
 use super::output::Output;
 use crate::http::{BodyDecoder, HeadStore, ProxyInfo};
@@ -8,8 +10,8 @@ use crate::sys::epoll::Interest;
 use crate::sys::socket::Peer;
 
 pub struct Connection {
-    /// Taken while a request is with the handler.
-    pub stream: Option<Stream>,
+    /// Shared with the exchange while a request is with a slot.
+    pub stream: Arc<Stream>,
     pub serial: u64,
     pub listener: usize,
     pub peer: Peer,
@@ -24,7 +26,7 @@ pub struct Connection {
     /// Received and not used yet.
     pub input: Vec<u8>,
     pub output: Output,
-    /// What epoll watches it for; `None` before it was added.
+    /// What epoll watches it for; `None` if it does not.
     pub interest: Option<Interest>,
 }
 
@@ -34,6 +36,8 @@ pub enum State {
     Head(Option<Box<HeadStore>>),
     /// Within a request body.
     Body(Box<Incoming>),
+    /// A complete request waits for a slot or is with one.
+    Busy,
     /// The response is written; then the connection is used again or not.
     Drain { reusable: bool, leave: Leave },
     /// Closed by us; so many bytes more are read and thrown away.
@@ -60,7 +64,7 @@ pub struct Incoming {
 impl Connection {
     pub fn new(stream: Stream, serial: u64, listener: usize, peer: Peer, trusted: bool) -> Self {
         Self {
-            stream: Some(stream),
+            stream: Arc::new(stream),
             serial,
             listener,
             peer,

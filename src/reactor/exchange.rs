@@ -9,7 +9,7 @@ mod receiving;
 mod sending;
 
 use std::fs::File;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use self::receiving::{Incoming, Received};
@@ -87,7 +87,7 @@ pub enum Fate {
 
 /// What is left of an exchange when its request is over.
 pub struct Ending {
-    pub stream: Stream,
+    pub stream: Arc<Stream>,
     pub output: Output,
     pub fate: Fate,
     /// The request body has been received to its end.
@@ -138,7 +138,13 @@ impl Exchange {
 
     /// Begins the exchange of a request; `output` is what its connection still has to send,
     /// `incoming` the body if it is to be read on demand.
-    pub fn begin(&self, stream: Stream, output: Output, facts: Facts, incoming: Option<Incoming>) {
+    pub fn begin(
+        &self,
+        stream: Arc<Stream>,
+        output: Output,
+        facts: Facts,
+        incoming: Option<Incoming>,
+    ) {
         let mut response = self.lock();
         response.phase = Phase::Waiting;
         response.facts = facts;

@@ -1,13 +1,14 @@
 //! The event loop of one worker: connections in, complete requests out, responses drained.
 //!
-//! It knows sockets and HTTP but not Python: a [`Handler`] gets each request when its head and body
-//! are there.
+//! It knows sockets and HTTP but not Python. Whoever drives it gets a [`Job`] for each request whose
+//! head and body are there, and gives it back when it is answered.
 
 mod accept;
 mod body;
 mod connection;
 mod exchange;
 mod input;
+mod job;
 mod output;
 mod service;
 mod timers;
@@ -20,13 +21,15 @@ use std::time::Duration;
 
 use slab::Slab;
 
-use self::accept::Accepting;
+use self::accept::{Accepting, Intake};
 pub use self::body::{Body, Storage};
 use self::connection::{Connection, State};
 pub use self::exchange::{Exchange, Patience, Progress, Received, Refusal, Summary, When};
+pub use self::job::{Finished, Job, Workspace};
+use self::job::{Ready, Waiting};
 pub use self::output::Shared;
 use self::timers::{Durations, Kind, Timers};
-use crate::http::{Head, HeadParser, HeadStore, ProxyInfo, ProxyProtocol, Reject, TrustList};
+use crate::http::{Head, HeadParser, ProxyInfo, ProxyProtocol, Reject, TrustList};
 use crate::net::listener::Listener;
 pub use crate::sys::epoll::Wait;
 use crate::sys::epoll::{Epoll, Events, Interest};
@@ -52,18 +55,18 @@ pub struct Request<'a> {
     pub connection: ConnectionId,
     /// Index of the listener it came in on.
     pub listener: usize,
+    /// How long it was complete before a slot took it.
+    pub waited: Duration,
 }
 
-/// What the event loop is there for.
+/// What the event loop asks of the worker around it.
 pub trait Handler {
-    /// Handles a request; the response goes through the exchange.
-    fn handle(&mut self, request: Request<'_>, exchange: &Arc<Exchange>);
     /// Takes note of a request that was answered with an error page. It has a head and no body if
     /// it got far enough for that.
-    fn rejected(&mut self, reject: &Reject, peer: Peer, request: Option<&Request<'_>>);
+    fn rejected(&self, reject: &Reject, peer: Peer, request: Option<&Request<'_>>);
     /// Whether the response to the request about to be handled may leave its connection open.
     /// Asked exactly once per request.
-    fn keeps_alive(&mut self) -> bool;
+    fn keeps_alive(&self) -> bool;
 }
 
 /// Settings of the event loop.
@@ -95,8 +98,6 @@ pub struct Options {
 const LINGER_PATIENCE: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 64 * 1024;
 
-/// Requests of one connection served in a row before others get their turn.
-const PIPELINE_BATCH: usize = 16;
 /// One read.
 const READ_SIZE: usize = 64 * 1024;
 
@@ -115,16 +116,23 @@ fn low_half(token: u64) -> u32 {
 pub struct Reactor<'a> {
     epoll: Epoll,
     events: Events,
+    /// The next event to be looked at.
+    cursor: usize,
     listeners: &'a [Listener],
     connections: Slab<Connection>,
     timers: Timers,
     /// Connections with unread input that wait for their next turn.
     ready: VecDeque<ConnectionId>,
+    /// Complete requests that wait for a slot.
+    waiting: VecDeque<Waiting>,
+    /// How many of them have their turn now.
+    turns: usize,
+    intake: Option<Intake>,
     /// Descriptors of others that have become readable.
     external: Vec<u32>,
     scratch: Vec<u8>,
-    store: HeadStore,
-    exchange: Arc<Exchange>,
+    /// The head of the request that was just found complete.
+    found: Workspace,
     options: Options,
     serial: u64,
     accepting: Accepting,
@@ -146,23 +154,31 @@ impl<'a> Reactor<'a> {
             idle: options.keep_alive,
             linger: LINGER_PATIENCE,
         };
-        let exchange = Exchange::new(options.parser.clone(), options.high_water, options.patience);
         Ok(Self {
             epoll,
             events: Events::with_capacity(256),
+            cursor: 0,
             listeners,
             connections: Slab::with_capacity(64),
             timers: Timers::new(durations),
             ready: VecDeque::new(),
+            waiting: VecDeque::new(),
+            turns: 0,
+            intake: None,
             external: Vec::new(),
             scratch: vec![0; READ_SIZE],
-            store: HeadStore::new(false),
-            exchange: Arc::new(exchange),
+            found: Workspace::new(),
             options,
             serial: 0,
             accepting: Accepting::Yes,
             retiring: false,
         })
+    }
+
+    /// An exchange for a slot.
+    pub fn exchange(&self) -> Arc<Exchange> {
+        let Options { parser, high_water, patience, .. } = &self.options;
+        Arc::new(Exchange::new(parser.clone(), *high_water, *patience))
     }
 
     /// Watches a descriptor of the caller's for reading; [`Self::next_external`] tells of it.
@@ -189,13 +205,18 @@ impl<'a> Reactor<'a> {
         !self.ready.is_empty()
     }
 
+    /// Whether something that the last [`Self::poll`] found is still to be looked at.
+    pub fn has_leftovers(&self) -> bool {
+        self.cursor < self.events.len() || self.intake.is_some()
+    }
+
     /// Whether no connection is open.
     pub fn is_empty(&self) -> bool {
         self.connections.is_empty()
     }
 
     /// Waits for events, until the next deadline of a connection or `until` (nanoseconds of the
-    /// monotonic clock). To be followed by [`Self::dispatch`].
+    /// monotonic clock). To be followed by [`Self::next`].
     ///
     /// # Errors
     /// The error of `epoll_wait(2)`.
@@ -213,34 +234,76 @@ impl<'a> Reactor<'a> {
         } else {
             deadline.map(|at| Duration::from_nanos(at.saturating_sub(time::monotonic_ns())))
         };
+        self.cursor = 0;
+        self.intake = None;
+        self.turns = self.ready.len();
         self.epoll.wait(&mut self.events, timeout)
     }
 
-    /// Handles what the last [`Self::poll`] found, and expired deadlines.
-    pub fn dispatch(&mut self, handler: &mut dyn Handler) {
-        for _ in 0..self.ready.len() {
-            if let Some(id) = self.ready.pop_front()
-                && self.is_current(id)
-            {
-                self.resume(id.key, handler);
-            }
+    /// The next request to be answered through `exchange`, its head in `workspace`. `None`: all that
+    /// the last [`Self::poll`] found is dealt with, and so are expired deadlines.
+    pub fn next(
+        &mut self,
+        workspace: &mut Workspace,
+        exchange: &Exchange,
+        handler: &dyn Handler,
+    ) -> Option<Job> {
+        if let Some(waiting) = self.waiting.pop_front() {
+            *workspace = waiting.workspace;
+            let mut job = self.assign(waiting.ready, workspace, exchange, handler);
+            job.waited = Duration::from_nanos(time::monotonic_ns().saturating_sub(waiting.since));
+            return Some(job);
         }
-        for index in 0..self.events.len() {
-            let token = self.events.token(index);
-            if token & SPECIAL == 0 {
-                let key = low_half(token);
-                // The serial tells an event of a closed connection from one of its successor.
-                let current = self.connections.get(key as usize);
-                if current.is_some_and(|connection| token == connection.token(key)) {
-                    self.connection_event(key, handler);
-                }
-            } else if token & EXTERNAL == EXTERNAL {
-                self.external.push(low_half(token));
+        let ready = self.advance(handler)?;
+        std::mem::swap(&mut self.found, workspace);
+        Some(self.assign(ready, workspace, exchange, handler))
+    }
+
+    /// Deals with what the last [`Self::poll`] found while no slot is free: complete requests wait.
+    pub fn gather(&mut self, handler: &dyn Handler) {
+        while let Some(ready) = self.advance(handler) {
+            let workspace = std::mem::replace(&mut self.found, Workspace::new());
+            let since = time::monotonic_ns();
+            self.waiting.push_back(Waiting { ready, workspace, since });
+        }
+    }
+
+    /// Goes on until a request is complete; its head is in `self.found` then.
+    fn advance(&mut self, handler: &dyn Handler) -> Option<Ready> {
+        loop {
+            let found = if self.turns > 0 {
+                self.turns -= 1;
+                let id = self.ready.pop_front();
+                id.filter(|id| self.is_current(*id)).and_then(|id| self.resume(id.key, handler))
+            } else if self.intake.is_some() {
+                self.accept(handler)
+            } else if self.cursor < self.events.len() {
+                self.cursor += 1;
+                self.event(self.events.token(self.cursor - 1), handler)
             } else {
-                self.accept(low_half(token) as usize, handler);
+                self.expire(handler);
+                return None;
+            };
+            if found.is_some() {
+                return found;
             }
         }
-        self.expire(handler);
+    }
+
+    fn event(&mut self, token: u64, handler: &dyn Handler) -> Option<Ready> {
+        if token & SPECIAL == 0 {
+            let key = low_half(token);
+            // The serial tells an event of a closed connection from one of its successor.
+            let current = self.connections.get(key as usize);
+            if current.is_some_and(|connection| token == connection.token(key)) {
+                return self.connection_event(key, handler);
+            }
+        } else if token & EXTERNAL == EXTERNAL {
+            self.external.push(low_half(token));
+        } else {
+            self.intake = Some(Intake::new(low_half(token) as usize));
+        }
+        None
     }
 
     /// Whether the last [`Self::poll`] found something.
@@ -272,7 +335,7 @@ impl<'a> Reactor<'a> {
         connection.is_some_and(|connection| connection.serial == id.serial)
     }
 
-    fn expire(&mut self, handler: &mut dyn Handler) {
+    fn expire(&mut self, handler: &dyn Handler) {
         let now = time::monotonic_ns();
         if let Accepting::Resting(until) = self.accepting
             && until <= now
@@ -292,9 +355,9 @@ impl<'a> Reactor<'a> {
         let closed = self.connections.try_remove(key as usize);
         // Closing the last descriptor of a connection takes it out of the epoll set as well.
         if process::shares_descriptors()
-            && let Some(Connection { stream: Some(stream), interest: Some(_), .. }) = &closed
+            && let Some(Connection { stream, interest: Some(_), .. }) = &closed
         {
-            let _ = self.epoll.remove(stream);
+            let _ = self.epoll.remove(&**stream);
         }
         if self.accepting == Accepting::Full && self.connections.len() < self.options.connections {
             self.resume_accepting();

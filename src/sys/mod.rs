@@ -9,6 +9,7 @@ pub mod listen;
 pub mod process;
 pub mod proctitle;
 pub mod random;
+pub mod ring;
 pub mod shm;
 pub mod signal;
 pub mod socket;

@@ -3,7 +3,6 @@
 use pyo3::prelude::*;
 
 use super::options::options;
-use super::requests::Requests;
 use super::serve::serve;
 use crate::app::Seat;
 use crate::error::{Error, Exit, reason};
@@ -20,9 +19,8 @@ use crate::scoreboard::State;
 pub fn run(seat: &Seat<'_>, app: Option<&Py<PyAny>>) -> i32 {
     Python::attach(|py| {
         let status = match boot(py, seat, app) {
-            Ok((mut wsgi, mut reactor)) => {
-                let mut requests = Requests::new(seat, &mut wsgi);
-                serve(py, seat, &mut reactor, &mut requests).unwrap_or_else(|error| {
+            Ok((mut wsgi, reactor)) => {
+                serve(py, seat, reactor, &mut wsgi).unwrap_or_else(|error| {
                     tracing::error!("The worker cannot wait for events: {error}");
                     FAILED
                 })

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::app::{AccessSink, App, Seat};
@@ -13,55 +14,51 @@ use crate::reactor::{Exchange, Handler, Peer, Request, Summary};
 use crate::scoreboard::{Bell, Slot};
 use crate::sys::{process, random, time};
 
-/// The request handler of a worker.
+/// What all slots of a worker have in common.
 pub struct Requests<'a> {
-    app: &'a mut dyn App,
     slot: &'a Slot,
     bell: &'a Bell,
     access: Option<Arc<AccessLog>>,
     /// Requests left until the worker retires.
-    left: Option<u64>,
-    retiring: bool,
+    left: Option<AtomicU64>,
+    retiring: AtomicBool,
 }
 
 impl<'a> Requests<'a> {
-    pub fn new(seat: &Seat<'a>, app: &'a mut dyn App) -> Self {
+    pub fn new(seat: &Seat<'a>) -> Self {
         let config = seat.config;
         let left = (config.max_requests > 0).then(|| {
             let jitter = random::number() % config.max_requests_jitter.saturating_add(1).max(1);
-            config.max_requests.saturating_add(jitter)
+            AtomicU64::new(config.max_requests.saturating_add(jitter))
         });
         Self {
-            app,
             slot: seat.slot,
             bell: seat.bell,
             access: log::access_log(),
             left,
-            retiring: false,
+            retiring: AtomicBool::new(false),
         }
     }
 
     /// Lets the worker end once its connections have.
-    pub fn retire(&mut self) {
-        self.retiring = true;
+    pub fn retire(&self) {
+        self.retiring.store(true, Ordering::Relaxed);
     }
 
     pub fn is_retiring(&self) -> bool {
-        self.retiring
+        self.retiring.load(Ordering::Relaxed)
     }
 
-    fn count(&mut self) {
-        let Some(left) = &mut self.left else { return };
-        *left = left.saturating_sub(1);
-        if *left == 0 && !self.retiring {
+    fn count(&self) {
+        let Some(left) = &self.left else { return };
+        if left.fetch_sub(1, Ordering::Relaxed) == 1 && !self.is_retiring() {
             tracing::info!("Autorestarting worker after current request.");
-            self.retiring = true;
+            self.retire();
         }
     }
-}
 
-impl Handler for Requests<'_> {
-    fn handle(&mut self, request: Request<'_>, exchange: &Arc<Exchange>) {
+    /// Has a request answered by the application.
+    pub fn answer(&self, app: &mut dyn App, request: Request<'_>, exchange: &Arc<Exchange>) {
         let (method, target) = (request.head.method(), request.head.target());
         for name in request.head.dropped() {
             tracing::debug!(
@@ -73,11 +70,13 @@ impl Handler for Requests<'_> {
         self.bell.ring_if_armed();
         let mut access = self.access.as_deref().map(Access::new);
         let sink = access.as_mut().map(|access| access as &mut dyn AccessSink);
-        signals::in_application(|| self.app.call(request, exchange, sink));
+        signals::in_application(|| app.call(request, exchange, sink));
         self.slot.end_request();
     }
+}
 
-    fn rejected(&mut self, reject: &Reject, peer: Peer, request: Option<&Request<'_>>) {
+impl Handler for Requests<'_> {
+    fn rejected(&self, reject: &Reject, peer: Peer, request: Option<&Request<'_>>) {
         tracing::warn!("Invalid request from ip={peer}: {}", reject.message);
         if let (Some(log), Some(request)) = (&self.access, request) {
             let status = reject.status.to_string();
@@ -87,10 +86,10 @@ impl Handler for Requests<'_> {
         }
     }
 
-    fn keeps_alive(&mut self) -> bool {
+    fn keeps_alive(&self) -> bool {
         // Asked once per request, before it is handled: the last one of this worker must know.
         self.count();
-        !self.retiring
+        !self.is_retiring()
     }
 }
 

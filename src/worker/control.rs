@@ -1,0 +1,138 @@
+//! What a worker has been told, and what becomes of it.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::time::Duration;
+
+use super::baton::Driver;
+use super::requests::Requests;
+use crate::app::Seat;
+use crate::log;
+use crate::reactor::Reactor;
+use crate::scoreboard::State;
+use crate::sys::process;
+use crate::sys::ring::Ring;
+use crate::sys::signal::{Pipe, Signal};
+
+/// How long the connections of a retiring worker may still bring a request: new ones, and idle
+/// keep-alive ones if `keepalive` is not shorter.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Ids of the descriptors that the event loop watches for us.
+const SIGNALS: u32 = 0;
+const LIFELINE: u32 = 1;
+const RING: u32 = 2;
+
+/// No exit status yet.
+const NONE: i32 = -1;
+
+/// See the module documentation.
+pub struct Control<'a> {
+    seat: &'a Seat<'a>,
+    signals: Pipe,
+    requests: &'a Requests<'a>,
+    told_to_go: AtomicBool,
+    /// The event loop knows that the worker retires.
+    retired: AtomicBool,
+    verdict: AtomicI32,
+}
+
+impl<'a> Control<'a> {
+    /// # Errors
+    /// There is no signal pipe.
+    pub fn new(seat: &'a Seat<'a>, requests: &'a Requests<'a>) -> io::Result<Self> {
+        let Some(signals) = Pipe::of_process() else {
+            return Err(io::Error::other("the signal pipe is missing"));
+        };
+        Ok(Self {
+            seat,
+            signals,
+            requests,
+            told_to_go: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
+            verdict: AtomicI32::new(NONE),
+        })
+    }
+
+    /// Has the event loop watch for signals, the end of the master, and whoever rings.
+    ///
+    /// # Errors
+    /// The error of `epoll_ctl(2)`.
+    pub fn watch(&self, reactor: &Reactor<'_>, ring: &Ring) -> io::Result<()> {
+        reactor.watch(self.signals.fd(), SIGNALS)?;
+        reactor.watch(self.seat.lifeline, LIFELINE)?;
+        reactor.watch(ring.fd(), RING)
+    }
+
+    /// Deals with what is not of connections; `true` when the worker is to end.
+    pub fn attend(&self, driver: &mut Driver<'_, '_>) -> bool {
+        driver.finish_returned();
+        while let Some(id) = driver.reactor.next_external() {
+            match id {
+                RING => driver.ring().silence(),
+                LIFELINE => {
+                    tracing::info!("Parent changed, shutting down: <Worker {}>", process::getpid());
+                    driver.reactor.unwatch(self.seat.lifeline);
+                    self.go();
+                }
+                _ => self.heed(),
+            }
+        }
+        self.tend(&mut driver.reactor)
+    }
+
+    /// Acts upon signals that have come: during a request, or while events were waited for.
+    pub fn heed(&self) {
+        while let Some(signal) = self.signals.read() {
+            match signal {
+                Signal::TERM => self.go(),
+                Signal::INT | Signal::QUIT => self.end(0),
+                Signal::ABRT => self.end(1),
+                Signal::USR1 => log::reopen(),
+                Signal::WINCH => tracing::debug!("worker: SIGWINCH ignored."),
+                _ => {}
+            }
+        }
+    }
+
+    fn go(&self) {
+        self.told_to_go.store(true, Ordering::Relaxed);
+        self.requests.retire();
+    }
+
+    /// Has the worker end with this exit status, unless it is ending already.
+    pub fn end(&self, status: i32) {
+        let _ = self.verdict.compare_exchange(NONE, status, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// The exit status, once the worker is to end.
+    pub fn verdict(&self) -> Option<i32> {
+        let status = self.verdict.load(Ordering::Acquire);
+        (status != NONE).then_some(status)
+    }
+
+    /// Has the event loop do what is due; `true` when the worker is to end.
+    fn tend(&self, reactor: &mut Reactor<'_>) -> bool {
+        if self.requests.is_retiring() {
+            if !self.retired.swap(true, Ordering::Relaxed) {
+                self.retire(reactor);
+            }
+            if reactor.is_empty() {
+                self.end(0);
+            }
+        }
+        self.verdict().is_some()
+    }
+
+    fn retire(&self, reactor: &mut Reactor<'_>) {
+        if self.told_to_go.load(Ordering::Relaxed) {
+            // It may be the end of the listeners. A worker that goes by itself leaves what waits
+            // there to the others.
+            reactor.drain_backlog();
+        }
+        self.seat.slot.set_state(State::Retiring);
+        self.seat.bell.ring();
+        let keep_alive = Duration::from_secs(self.seat.config.keepalive);
+        reactor.retire(keep_alive.min(GRACE), GRACE);
+    }
+}
