@@ -9,6 +9,7 @@ pub mod listen;
 pub mod process;
 pub mod proctitle;
 pub mod random;
+pub mod scm;
 pub mod shm;
 pub mod signal;
 pub mod socket;
