@@ -241,17 +241,17 @@ fn spill(sections: &[&[u8]]) -> io::Result<File> {
 fn unpack(bytes: &[u8], descriptors: Descriptors) -> io::Result<Arrival> {
     let (header, inline) = wire::decode(bytes)?;
     let mut descriptors = descriptors.into_iter().flatten();
-    let stream = descriptors.next().ok_or_else(|| malformed("a descriptor is missing"))?;
+    let stream = descriptors.next().ok_or_else(|| malformed("missing descriptor"))?;
     let spill = take_file(&mut descriptors, header.spilled)?;
     let file = take_file(&mut descriptors, header.body == wire::Body::File)?;
     if descriptors.next().is_some() {
-        return Err(malformed("there are too many descriptors"));
+        return Err(malformed("too many descriptors"));
     }
     let sections = match spill {
         Some(spill) => {
             let len = spill.metadata()?.len();
             if !inline.is_empty() {
-                return Err(malformed("it has a text and a file"));
+                return Err(malformed("contents within it and in a file"));
             }
             read_sections(spill, len, &header)?
         }
@@ -262,14 +262,15 @@ fn unpack(bytes: &[u8], descriptors: Descriptors) -> io::Result<Arrival> {
         (wire::Body::Memory, _) => Contents::Memory(body),
         (wire::Body::File, Some(mut file)) => {
             if file.metadata()?.len() < header.file_len {
-                return Err(malformed("the file of the body is too short"));
+                return Err(malformed("a file that is too short"));
             }
             file.seek(SeekFrom::Start(0))?;
             Contents::File(file, header.file_len)
         }
         _ => Contents::Empty,
     };
-    let listener = String::from_utf8(listener).map_err(|_| malformed("the listener is no text"))?;
+    let listener =
+        String::from_utf8(listener).map_err(|_| malformed("a listener that is no text"))?;
     Ok(Arrival {
         stream,
         peer: header.peer,
@@ -293,7 +294,7 @@ fn take_file(
     }
     match descriptors.next() {
         Some(descriptor) => Ok(Some(descriptor.into())),
-        None => Err(malformed("a descriptor is missing")),
+        None => Err(malformed("missing descriptor")),
     }
 }
 
@@ -305,7 +306,7 @@ fn read_sections(
 ) -> io::Result<[Vec<u8>; wire::SECTIONS]> {
     let sum = header.lengths.iter().try_fold(0, |sum: u64, &len| sum.checked_add(len));
     if sum != Some(len) {
-        return Err(malformed("the lengths do not add up"));
+        return Err(malformed("lengths that do not add up"));
     }
     let mut sections = <[Vec<u8>; wire::SECTIONS]>::default();
     for (section, &len) in sections.iter_mut().zip(&header.lengths) {
@@ -313,13 +314,15 @@ fn read_sections(
         section.try_reserve_exact(capacity).map_err(io::Error::other)?;
         (&mut source).take(len).read_to_end(section)?;
         if section.len() != capacity {
-            return Err(malformed("it ends too early"));
+            return Err(malformed("missing contents"));
         }
     }
     Ok(sections)
 }
 
 fn malformed(what: &str) -> io::Error {
-    let text = format!("a connection handed over by another worker is lost: {what}");
-    io::Error::new(io::ErrorKind::InvalidData, text)
+    io::Error::new(io::ErrorKind::InvalidData, format!("malformed message: {what}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -88,13 +88,15 @@ pub type Descriptors = [Option<OwnedFd>; MAX_DESCRIPTORS];
 #[allow(clippy::cast_possible_truncation)] // It is 12.
 const CONTROL_LEN: libc::c_uint = (MAX_DESCRIPTORS * size_of::<RawFd>()) as libc::c_uint;
 
+// SAFETY: computes a length, no more.
+const CONTROL_SPACE: usize = unsafe { libc::CMSG_SPACE(CONTROL_LEN) } as usize;
+
 /// Room for one control message with descriptors.
 #[repr(C)]
 struct Control {
     /// For the alignment of what the kernel writes.
     header: [libc::cmsghdr; 0],
-    // SAFETY: computes a length, no more.
-    bytes: [u8; unsafe { libc::CMSG_SPACE(CONTROL_LEN) } as usize],
+    bytes: [u8; CONTROL_SPACE],
 }
 
 /// Receives the next message into `buffer`; `None` if there is none.
@@ -106,7 +108,7 @@ struct Control {
 /// The error of recvmsg(2). The message was longer than `buffer`, or came with more descriptors than
 /// there is room for here or in the process: it is gone then, and the descriptors are closed.
 pub fn receive(fd: impl AsFd, buffer: &mut [MaybeUninit<u8>]) -> io::Result<Option<Message<'_>>> {
-    let mut control = Control { header: [], bytes: [0; _] };
+    let mut control = Control { header: [], bytes: [0; CONTROL_SPACE] };
     let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     // SAFETY: a `msghdr` of zeros is valid: it points nowhere.
     let mut header: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
@@ -132,7 +134,7 @@ pub fn receive(fd: impl AsFd, buffer: &mut [MaybeUninit<u8>]) -> io::Result<Opti
         } else {
             "descriptors of a message were lost"
         };
-        return Err(io::Error::other(what));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, what));
     }
     let bytes = buffer.get(..count).unwrap_or_default();
     // SAFETY: the kernel has written the first `count` bytes, which are borrowed as long as the
@@ -175,4 +177,94 @@ unsafe fn take_descriptors(header: &libc::msghdr) -> Descriptors {
 /// The error of `memfd_create(2)`.
 pub fn memory_file(name: &str) -> io::Result<File> {
     Ok(memfd_create(name, MFdFlags::MFD_CLOEXEC)?.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    use nix::fcntl::{FcntlArg, fcntl};
+
+    use super::*;
+    use crate::sys::socket::{Io, Waited, Wanted, recv, wait};
+
+    /// Waits for the end of the stream: the other end is closed everywhere.
+    fn assert_closed(end: &UnixStream) {
+        assert_eq!(wait(end, Wanted::Input, PATIENCE), Waited::Ready);
+        assert!(matches!(recv(end, &mut [0]), Io::Done(0)));
+    }
+
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
+    fn receive_into(fd: &OwnedFd, size: usize) -> io::Result<Option<(Vec<u8>, Descriptors)>> {
+        let mut buffer = vec![MaybeUninit::uninit(); size];
+        let message = receive(fd, &mut buffer)?;
+        Ok(message.map(|message| (message.bytes.to_vec(), message.descriptors)))
+    }
+
+    #[test]
+    fn messages_keep_their_bounds_and_bring_their_descriptors() {
+        let (receiving, sending) = pair().unwrap();
+        assert!(receive_into(&receiving, 16).unwrap().is_none());
+        let (near, mut far) = UnixStream::pair().unwrap();
+        send(&sending, &[IoSlice::new(b"a"), IoSlice::new(b"bc")], &[near.as_fd()]).unwrap();
+        send(&sending, &[IoSlice::new(b"d")], &[near.as_fd(), far.as_fd()]).unwrap();
+        drop(near);
+        let (bytes, [first, second, third]) = receive_into(&receiving, 16).unwrap().unwrap();
+        assert_eq!(bytes, b"abc");
+        assert!(second.is_none() && third.is_none());
+        let first = first.unwrap();
+        assert_eq!(fcntl(&first, FcntlArg::F_GETFD), Ok(libc::FD_CLOEXEC));
+        assert!(matches!(crate::sys::socket::send(&first, b"x"), Io::Done(1)));
+        let mut byte = [0];
+        far.read_exact(&mut byte).unwrap();
+        assert_eq!(&byte, b"x");
+        let (bytes, descriptors) = receive_into(&receiving, 16).unwrap().unwrap();
+        assert_eq!((bytes.as_slice(), descriptors.iter().flatten().count()), (&b"d"[..], 2));
+        drop((first, descriptors));
+        assert_closed(&far);
+    }
+
+    #[test]
+    fn a_message_that_is_too_long_is_lost_with_its_descriptors_and_the_next_is_not() {
+        let (receiving, sending) = pair().unwrap();
+        let (near, far) = UnixStream::pair().unwrap();
+        send(&sending, &[IoSlice::new(b"12345")], &[near.as_fd()]).unwrap();
+        send(&sending, &[IoSlice::new(b"1234")], &[]).unwrap();
+        drop(near);
+        let error = receive_into(&receiving, 4).unwrap_err();
+        assert!(error.to_string().contains("longer"), "{error}");
+        assert_closed(&far);
+        let (bytes, descriptors) = receive_into(&receiving, 4).unwrap().unwrap();
+        assert_eq!((bytes.as_slice(), descriptors.iter().flatten().count()), (&b"1234"[..], 0));
+    }
+
+    #[test]
+    fn more_descriptors_than_expected_are_an_error_and_closed() {
+        let (receiving, sending) = pair().unwrap();
+        let (near, far) = UnixStream::pair().unwrap();
+        let numbers = [near.as_raw_fd(); MAX_DESCRIPTORS + 1];
+        assert!(send(&sending, &[], &[near.as_fd(); MAX_DESCRIPTORS + 1]).is_err());
+        let control = [ControlMessage::ScmRights(&numbers)];
+        let bytes = [IoSlice::new(b"x")];
+        sendmsg::<()>(sending.as_raw_fd(), &bytes, &control, MsgFlags::empty(), None).unwrap();
+        drop(near);
+        let error = receive_into(&receiving, 4).unwrap_err();
+        assert!(error.to_string().contains("descriptors"), "{error}");
+        assert_closed(&far);
+    }
+
+    #[test]
+    fn the_send_buffer_grows_and_shows_what_is_in_it() {
+        let (receiving, sending) = pair().unwrap();
+        let before = getsockopt(&sending, sockopt::SndBuf).unwrap();
+        let limit = raise_send_buffer(&sending, 1 << 20).unwrap();
+        assert!(limit >= before, "{limit} after {before}");
+        assert_eq!(unreceived(&sending).unwrap(), 0);
+        send(&sending, &[IoSlice::new(&[0; 1000])], &[]).unwrap();
+        assert!(unreceived(&sending).unwrap() >= 1000);
+        receive_into(&receiving, 1000).unwrap().unwrap();
+        assert_eq!(unreceived(&sending).unwrap(), 0);
+    }
 }

@@ -156,13 +156,13 @@ fn protocol_number(name: &str) -> io::Result<u8> {
 /// Reads the fixed part at the start of `bytes`; returns what follows it, too.
 pub fn decode(bytes: &[u8]) -> io::Result<(Header, &[u8])> {
     if bytes.first().is_some_and(|&version| version != VERSION) {
-        return Err(malformed("the message is of another version"));
+        return Err(malformed("another version"));
     }
     let Ok((raw, rest)) = Raw::ref_from_prefix(bytes) else {
-        return Err(malformed("the message is too short"));
+        return Err(malformed("too short"));
     };
     if raw.flags & !(PROXY_DUE | SERVED | SPILLED) != 0 {
-        return Err(malformed("it has unknown flags"));
+        return Err(malformed("unknown flags"));
     }
     let proxy = match raw.protocol {
         0 => None,
