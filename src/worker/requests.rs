@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::app::{AccessSink, App, Seat};
 use crate::http::{HeaderBlock, Reject};
@@ -128,6 +128,7 @@ impl AccessSink for Access<'_> {
             status: response.status,
             sent: response.sent,
             elapsed,
+            waited: Duration::ZERO,
             pid: process::getpid().get().unsigned_abs(),
             lookup: &Names { request, response, environ },
         });
