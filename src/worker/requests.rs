@@ -69,12 +69,12 @@ impl Handler for Requests<'_> {
                 name.escape_ascii()
             );
         }
-        self.slot.begin_request(time::monotonic_coarse_ns(), method, target);
+        self.slot.mark(0).begin_request(time::monotonic_coarse_ns(), method, target);
         self.bell.ring_if_armed();
         let mut access = self.access.as_deref().map(Access::new);
         let sink = access.as_mut().map(|access| access as &mut dyn AccessSink);
         signals::in_application(|| self.app.call(request, exchange, sink));
-        self.slot.end_request();
+        self.slot.mark(0).end_request();
     }
 
     fn rejected(&mut self, reject: &Reject, peer: Peer, request: Option<&Request<'_>>) {

@@ -48,12 +48,12 @@ pub fn serve(
             let polled = py.detach(|| {
                 let polled = reactor.poll(None);
                 if reactor.has_events() {
-                    seat.slot.begin_wait(time::monotonic_coarse_ns());
+                    seat.slot.mark(0).begin_wait(time::monotonic_coarse_ns());
                     seat.bell.ring_if_armed();
                 }
                 polled
             });
-            seat.slot.end_request();
+            seat.slot.mark(0).end_request();
             polled?
         };
         if wait == Wait::Interrupted
