@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::net::listener::Listener;
 use crate::reactor::{Exchange, Request, Summary};
-use crate::scoreboard::{Bell, Slot};
+use crate::scoreboard::{Bell, Slot, StopFlag};
 
 /// What a freshly forked worker is handed: its place in the pool.
 pub struct Seat<'a> {
@@ -16,6 +16,9 @@ pub struct Seat<'a> {
     pub slot: &'a Slot,
     /// Wakes the master.
     pub bell: &'a Bell,
+    /// Set when the whole server stops, before the worker is told to go.
+    #[allow(dead_code, reason = "the threaded worker, which is next, reads or calls it")]
+    pub stop_flag: &'a StopFlag,
     /// Reads end-of-file when the master is gone.
     pub lifeline: BorrowedFd<'a>,
     /// Listening sockets, shared by all workers.
