@@ -63,6 +63,12 @@ impl Scoreboard {
         &self.slots[index]
     }
 
+    /// Whether some worker has a thread with nothing to do.
+    #[must_use]
+    pub fn any_idle(&self) -> bool {
+        self.slots.iter().any(|slot| slot.idle.load(Ordering::Relaxed) != 0)
+    }
+
     #[must_use]
     pub fn len(&self) -> usize {
         self.slots.len()
@@ -98,8 +104,10 @@ pub struct Slot {
     threads: AtomicU64,
     pid: AtomicU32,
     state: AtomicU32,
+    /// Not 0: a thread has nothing to do.
+    idle: AtomicU64,
     // Keeps what changes with each request off the cache line above.
-    spare: [AtomicU64; 4],
+    spare: [AtomicU64; 3],
     queue: Queue,
     marks: [Mark; MARKS],
 }
@@ -170,6 +178,7 @@ impl Slot {
         };
         self.threads.store(threads, Ordering::Relaxed);
         self.pid.store(0, Ordering::Relaxed);
+        self.set_idle(false);
         self.queue.reset();
         // The others are not read, and clearing them would give them memory.
         self.used_marks().iter().for_each(Mark::reset);
@@ -178,6 +187,7 @@ impl Slot {
 
     /// Gives the slot back. For the master, once the worker has been reaped.
     pub fn free(&self) {
+        self.set_idle(false);
         self.used_marks().iter().for_each(Mark::end_request);
         self.set_state(State::Free);
     }
@@ -200,8 +210,12 @@ impl Slot {
         &self.marks[thread]
     }
 
+    /// Says whether a thread of the worker has nothing to do.
+    pub fn set_idle(&self, idle: bool) {
+        self.idle.store(u64::from(idle), Ordering::Relaxed);
+    }
+
     /// Notes how long a request waited for a thread.
-    #[allow(dead_code, reason = "the threaded worker, which is next, reads or calls it")]
     pub fn note_wait(&self, waited_ns: u64) {
         self.queue.last_wait.store(waited_ns, Ordering::Relaxed);
         if waited_ns > self.queue.longest_wait.load(Ordering::Relaxed) {
@@ -210,19 +224,16 @@ impl Slot {
     }
 
     /// Counts a request that was turned away because it had waited too long.
-    #[allow(dead_code, reason = "the threaded worker, which is next, reads or calls it")]
     pub fn note_shed(&self) {
         self.queue.shed.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a connection given to the other workers.
-    #[allow(dead_code, reason = "the threaded worker, which is next, reads or calls it")]
     pub fn note_sent(&self) {
         self.queue.sent.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a connection taken over from another worker.
-    #[allow(dead_code, reason = "the threaded worker, which is next, reads or calls it")]
     pub fn note_received(&self) {
         self.queue.received.fetch_add(1, Ordering::Relaxed);
     }

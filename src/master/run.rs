@@ -19,6 +19,7 @@ use crate::app::{Host, Seat};
 use crate::config::Config;
 use crate::error::{Error, reason};
 use crate::log;
+use crate::net::handoff::Queue;
 use crate::scoreboard::{Bell, Mode, Scoreboard, StopFlag};
 use crate::sys::process::{self, Fork, Pid};
 use crate::sys::signal::{self, Pipe, Signal};
@@ -89,6 +90,8 @@ pub(super) struct Master<'a> {
     /// When workers may ring again, after one has.
     rest: Option<Duration>,
     stop_flag: StopFlag,
+    /// Held open here, it survives any worker.
+    queue: Queue,
     /// Read end for the workers, write end for this process alone.
     lifeline: (OwnedFd, Option<OwnedFd>),
     exit: Option<i32>,
@@ -110,6 +113,7 @@ impl<'a> Master<'a> {
         let scoreboard = Scoreboard::new(slots).map_err(no_memory)?;
         let bell = Bell::new().map_err(no_memory)?;
         let stop_flag = StopFlag::new().map_err(no_memory)?;
+        let queue = Queue::new().map_err(no_memory)?;
         let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
             .map_err(|error| no_memory(error.into()))?;
         let sockets = Sockets::open(&config.bind, config.backlog)?;
@@ -130,6 +134,7 @@ impl<'a> Master<'a> {
             bell,
             rest: None,
             stop_flag,
+            queue,
             lifeline: (read, Some(write)),
             exit: None,
         })
@@ -214,6 +219,8 @@ impl<'a> Master<'a> {
                 self.sockets.keep_used();
                 let seat = Seat {
                     slot,
+                    scoreboard: &self.scoreboard,
+                    queue: &self.queue,
                     bell: &self.bell,
                     stop_flag: &self.stop_flag,
                     lifeline: self.lifeline.0.as_fd(),

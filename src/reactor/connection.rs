@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::ConnectionId;
 use super::body::BodyBuffer;
 use super::output::Output;
 use crate::http::{BodyDecoder, HeadStore, ProxyInfo};
@@ -12,7 +13,7 @@ use crate::sys::socket::Peer;
 pub struct Connection {
     /// Shared with the exchange while a request is with a slot.
     pub stream: Arc<Stream>,
-    pub serial: u64,
+    pub id: ConnectionId,
     pub listener: usize,
     pub peer: Peer,
     pub trusted: bool,
@@ -62,10 +63,16 @@ pub struct Incoming {
 }
 
 impl Connection {
-    pub fn new(stream: Stream, serial: u64, listener: usize, peer: Peer, trusted: bool) -> Self {
+    pub fn new(
+        stream: Stream,
+        id: ConnectionId,
+        listener: usize,
+        peer: Peer,
+        trusted: bool,
+    ) -> Self {
         Self {
             stream: Arc::new(stream),
-            serial,
+            id,
             listener,
             peer,
             trusted,
@@ -80,7 +87,8 @@ impl Connection {
     }
 
     /// The token of its events: key and the low half of its serial.
-    pub fn token(&self, key: u32) -> u64 {
-        (self.serial & 0x3fff_ffff) << 32 | u64::from(key)
+    pub fn token(&self) -> u64 {
+        // The topmost bits say what a token is of.
+        (self.id.serial & 0x1fff_ffff) << 32 | u64::from(self.id.key)
     }
 }

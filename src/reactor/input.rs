@@ -64,7 +64,7 @@ impl Reactor<'_> {
     /// The client has ended its side.
     fn end_of_input(&mut self, key: u32, handler: &dyn Handler) {
         let Some(connection) = self.connections.get_mut(key as usize) else { return };
-        let id = ConnectionId { key, serial: connection.serial };
+        let id = connection.id;
         if let State::Body(incoming) = &mut connection.state
             && let Eof::Reject(reject) = incoming.decoder.eof()
         {
@@ -108,7 +108,7 @@ impl Reactor<'_> {
     /// many bytes were not used.
     fn ingest(&mut self, key: u32, bytes: &[u8], handler: &dyn Handler) -> (Option<Ready>, usize) {
         let Some(connection) = self.connections.get(key as usize) else { return (None, 0) };
-        let id = ConnectionId { key, serial: connection.serial };
+        let id = connection.id;
         let mut rest = bytes;
         while !rest.is_empty() {
             match self.step(id, &mut rest, handler) {
@@ -232,7 +232,7 @@ impl Reactor<'_> {
     }
 
     /// A request is complete.
-    fn complete(
+    pub(super) fn complete(
         &mut self,
         id: ConnectionId,
         (head, store): (&[u8], HeadStore),
@@ -243,7 +243,7 @@ impl Reactor<'_> {
         self.found.set_head(head);
         self.found.store = store;
         self.connections[id.key as usize].state = State::Busy;
-        Next::Serve(Ready { id, body, on_demand, last })
+        Next::Serve(Ready { id, body, on_demand, last, since: 0 })
     }
 
     /// Has `100 Continue` sent with the next bytes if the client asked for it.

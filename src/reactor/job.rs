@@ -7,6 +7,7 @@ use super::body::Body;
 use super::exchange::{Ending, Exchange, Incoming};
 use super::{ConnectionId, Peer, Request};
 use crate::http::{HeadStore, ProxyInfo};
+use crate::sys::time;
 
 /// The head of a request, apart from the buffers of its connection.
 pub struct Workspace {
@@ -53,14 +54,24 @@ pub(super) struct Ready {
     pub on_demand: Option<Incoming>,
     /// Nothing was received behind it.
     pub last: bool,
+    /// Since when it has been waiting for a slot, in nanoseconds of the monotonic clock; 0 if it has
+    /// not.
+    pub since: u64,
+}
+
+impl Ready {
+    pub fn waited(&self) -> Duration {
+        match self.since {
+            0 => Duration::ZERO,
+            since => Duration::from_nanos(time::monotonic_ns().saturating_sub(since)),
+        }
+    }
 }
 
 /// A complete request that waits for a slot.
 pub(super) struct Waiting {
     pub ready: Ready,
     pub workspace: Workspace,
-    /// When it was complete, in nanoseconds of the monotonic clock.
-    pub since: u64,
 }
 
 /// A request that a slot is to answer.

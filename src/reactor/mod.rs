@@ -7,6 +7,7 @@ mod accept;
 mod body;
 mod connection;
 mod exchange;
+mod handoff;
 mod input;
 mod job;
 mod output;
@@ -15,13 +16,13 @@ mod timers;
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use slab::Slab;
 
-use self::accept::{Accepting, Intake};
+use self::accept::{Accepting, Intake, Source};
 pub use self::body::{Body, Storage};
 use self::connection::{Connection, State};
 pub use self::exchange::{Exchange, Patience, Progress, Received, Refusal, Summary, When};
@@ -30,6 +31,7 @@ use self::job::{Ready, Waiting};
 pub use self::output::Shared;
 use self::timers::{Durations, Kind, Timers};
 use crate::http::{Head, HeadParser, ProxyInfo, ProxyProtocol, Reject, TrustList};
+use crate::net::handoff::Queue;
 use crate::net::listener::Listener;
 pub use crate::sys::epoll::Wait;
 use crate::sys::epoll::{Epoll, Events, Interest};
@@ -64,9 +66,14 @@ pub trait Handler {
     /// Takes note of a request that was answered with an error page. It has a head and no body if
     /// it got far enough for that.
     fn rejected(&self, reject: &Reject, peer: Peer, request: Option<&Request<'_>>);
-    /// Whether the response to the request about to be handled may leave its connection open.
-    /// Asked exactly once per request.
-    fn keeps_alive(&self) -> bool;
+    /// A slot takes a request, which has waited so long for it.
+    fn taken(&self, waited: Duration);
+    /// A request is turned away because it has waited too long.
+    fn shed(&self);
+    /// A connection was handed to other workers.
+    fn sent(&self);
+    /// A connection was taken over from another worker.
+    fn received(&self);
 }
 
 /// Settings of the event loop.
@@ -91,6 +98,8 @@ pub struct Options {
     pub connections: usize,
     /// Other workers accept from the same listeners.
     pub shared: bool,
+    /// How long a complete request may wait for a slot; zero is for ever.
+    pub queue_patience: Duration,
 }
 
 /// How long and how much is read behind a connection that we closed, so that the client gets the
@@ -101,10 +110,11 @@ const LINGER_BYTES: usize = 64 * 1024;
 /// One read.
 const READ_SIZE: usize = 64 * 1024;
 
-/// Tokens with this bit are not of connections.
+/// Tokens with this bit are not of connections; the two below it say of what they are.
 const SPECIAL: u64 = 1 << 63;
 const LISTENER: u64 = SPECIAL;
 const EXTERNAL: u64 = SPECIAL | 1 << 62;
+const QUEUE: u64 = SPECIAL | 1 << 61;
 
 /// The part of a token that says which listener, descriptor or connection it is.
 fn low_half(token: u64) -> u32 {
@@ -119,6 +129,8 @@ pub struct Reactor<'a> {
     /// The next event to be looked at.
     cursor: usize,
     listeners: &'a [Listener],
+    /// Connections on their way to whichever worker has a slot for them.
+    queue: &'a Queue,
     connections: Slab<Connection>,
     timers: Timers,
     /// Connections with unread input that wait for their next turn.
@@ -136,17 +148,26 @@ pub struct Reactor<'a> {
     options: Options,
     serial: u64,
     accepting: Accepting,
-    retiring: bool,
+    /// All slots are.
+    busy: bool,
+    /// New connections are watched for.
+    watching: bool,
+    retiring: Option<Retirement>,
+}
+
+/// What becomes of the connections of a worker that retires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retirement {
+    /// Others take them over.
+    HandOver,
+    /// There will be no others.
+    Close,
 }
 
 impl<'a> Reactor<'a> {
     /// # Errors
     /// The error of `epoll_create1(2)` or `epoll_ctl(2)`.
-    pub fn new(listeners: &'a [Listener], options: Options) -> io::Result<Self> {
-        let epoll = Epoll::new()?;
-        for (index, listener) in listeners.iter().enumerate() {
-            epoll.add(listener.as_fd(), LISTENER | index as u64, Interest::SharedRead)?;
-        }
+    pub fn new(listeners: &'a [Listener], queue: &'a Queue, options: Options) -> io::Result<Self> {
         let durations = Durations {
             head: options.head_patience,
             body: options.patience.body,
@@ -154,11 +175,12 @@ impl<'a> Reactor<'a> {
             idle: options.keep_alive,
             linger: LINGER_PATIENCE,
         };
-        Ok(Self {
-            epoll,
+        let mut reactor = Self {
+            epoll: Epoll::new()?,
             events: Events::with_capacity(256),
             cursor: 0,
             listeners,
+            queue,
             connections: Slab::with_capacity(64),
             timers: Timers::new(durations),
             ready: VecDeque::new(),
@@ -171,8 +193,12 @@ impl<'a> Reactor<'a> {
             options,
             serial: 0,
             accepting: Accepting::Yes,
-            retiring: false,
-        })
+            busy: false,
+            watching: false,
+            retiring: None,
+        };
+        reactor.watch_sources();
+        Ok(reactor)
     }
 
     /// An exchange for a slot.
@@ -215,6 +241,11 @@ impl<'a> Reactor<'a> {
         self.connections.is_empty()
     }
 
+    /// Whether complete requests wait for a slot.
+    pub fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// Waits for events, until the next deadline of a connection or `until` (nanoseconds of the
     /// monotonic clock). To be followed by [`Self::next`].
     ///
@@ -248,24 +279,38 @@ impl<'a> Reactor<'a> {
         exchange: &Exchange,
         handler: &dyn Handler,
     ) -> Option<Job> {
-        if let Some(waiting) = self.waiting.pop_front() {
-            *workspace = waiting.workspace;
-            let mut job = self.assign(waiting.ready, workspace, exchange, handler);
-            job.waited = Duration::from_nanos(time::monotonic_ns().saturating_sub(waiting.since));
-            return Some(job);
+        loop {
+            let ready = if let Some(waiting) = self.waiting.pop_front() {
+                *workspace = waiting.workspace;
+                waiting.ready
+            } else {
+                let ready = self.advance(handler)?;
+                std::mem::swap(&mut self.found, workspace);
+                ready
+            };
+            let waited = ready.waited();
+            if self.is_overdue(waited) {
+                self.shed(&ready, workspace, handler);
+            } else {
+                return Some(self.assign(ready, waited, workspace, exchange, handler));
+            }
         }
-        let ready = self.advance(handler)?;
-        std::mem::swap(&mut self.found, workspace);
-        Some(self.assign(ready, workspace, exchange, handler))
     }
 
     /// Deals with what the last [`Self::poll`] found while no slot is free: complete requests wait.
     pub fn gather(&mut self, handler: &dyn Handler) {
         while let Some(ready) = self.advance(handler) {
-            let workspace = std::mem::replace(&mut self.found, Workspace::new());
-            let since = time::monotonic_ns();
-            self.waiting.push_back(Waiting { ready, workspace, since });
+            self.keep_waiting(ready);
         }
+    }
+
+    /// Has the request that was just found complete wait for a slot.
+    fn keep_waiting(&mut self, mut ready: Ready) {
+        let workspace = std::mem::replace(&mut self.found, Workspace::new());
+        if ready.since == 0 {
+            ready.since = time::monotonic_ns();
+        }
+        self.waiting.push_back(Waiting { ready, workspace });
     }
 
     /// Goes on until a request is complete; its head is in `self.found` then.
@@ -295,13 +340,15 @@ impl<'a> Reactor<'a> {
             let key = low_half(token);
             // The serial tells an event of a closed connection from one of its successor.
             let current = self.connections.get(key as usize);
-            if current.is_some_and(|connection| token == connection.token(key)) {
+            if current.is_some_and(|connection| token == connection.token()) {
                 return self.connection_event(key, handler);
             }
         } else if token & EXTERNAL == EXTERNAL {
             self.external.push(low_half(token));
+        } else if token & QUEUE == QUEUE {
+            self.intake = Some(Intake::new(Source::Queue));
         } else {
-            self.intake = Some(Intake::new(low_half(token) as usize));
+            self.intake = Some(Intake::new(Source::Listener(low_half(token) as usize)));
         }
         None
     }
@@ -311,19 +358,17 @@ impl<'a> Reactor<'a> {
         self.events.len() > 0
     }
 
-    /// Stops accepting for good and lets connections end: responses close theirs, idle ones have `idle` left for a request that is on its way, and
-    /// those whose first request is not there yet have `head`.
-    pub fn retire(&mut self, idle: Duration, head: Duration) {
-        if self.retiring {
-            return;
-        }
-        self.retiring = true;
+    /// Stops accepting for good and lets connections end: idle ones have `idle` left for a request
+    /// that is on its way, or to be handed over, and those whose first request is not there yet have
+    /// `head`.
+    pub fn retire(&mut self, how: Retirement, idle: Duration, head: Duration) {
+        self.retiring = Some(how);
         self.pause_accepting(Accepting::No);
         let now = time::monotonic_coarse_ns();
         self.timers.shorten(Kind::Idle, idle, now);
         self.timers.shorten(Kind::Head, head, now);
-        for (key, connection) in &self.connections {
-            let key = u32::try_from(key).unwrap_or(u32::MAX);
+        for (_, connection) in &self.connections {
+            let key = connection.id.key;
             if matches!(connection.state, State::Head(_)) && self.timers.armed(key).is_none() {
                 self.timers.arm(key, Kind::Head, now);
             }
@@ -332,7 +377,7 @@ impl<'a> Reactor<'a> {
 
     fn is_current(&self, id: ConnectionId) -> bool {
         let connection = self.connections.get(id.key as usize);
-        connection.is_some_and(|connection| connection.serial == id.serial)
+        connection.is_some_and(|connection| connection.id == id)
     }
 
     fn expire(&mut self, handler: &dyn Handler) {

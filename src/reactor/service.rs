@@ -11,7 +11,7 @@ use super::exchange::{Exchange, Facts, Fate};
 use super::job::{Finished, Job, Ready, Workspace};
 use super::output::Flush;
 use super::timers::Kind;
-use super::{ConnectionId, Handler, LINGER_BYTES, Reactor, Request};
+use super::{ConnectionId, Handler, LINGER_BYTES, Reactor, Request, Retirement};
 use crate::http::{Head, Reject};
 use crate::sys::epoll::Interest;
 use crate::sys::socket::Io;
@@ -34,15 +34,16 @@ impl Reactor<'_> {
     pub(super) fn assign(
         &mut self,
         ready: Ready,
+        waited: Duration,
         workspace: &Workspace,
         exchange: &Exchange,
         handler: &dyn Handler,
     ) -> Job {
-        let Ready { id, body, on_demand, last } = ready;
+        let Ready { id, body, on_demand, last, .. } = ready;
         let head = workspace.store.head(&workspace.head);
-        let keep_alive = handler.keeps_alive()
-            && head.keep_alive()
-            && !self.retiring
+        handler.taken(waited);
+        let keep_alive = head.keep_alive()
+            && self.retiring != Some(Retirement::Close)
             // Somebody may be waiting for the room.
             && self.accepting != Accepting::Full
             && !self.options.keep_alive.is_zero();
@@ -58,7 +59,7 @@ impl Reactor<'_> {
             listener: connection.listener,
             body,
             at_once,
-            waited: Duration::ZERO,
+            waited,
         }
     }
 
@@ -101,7 +102,7 @@ impl Reactor<'_> {
         let connection = &mut self.connections[key as usize];
         connection.state = State::Head(None);
         if !connection.input.is_empty() {
-            self.ready.push_back(ConnectionId { key, serial: connection.serial });
+            self.ready.push_back(connection.id);
         }
     }
 
@@ -115,6 +116,20 @@ impl Reactor<'_> {
                 connection.state = State::Linger { left: LINGER_BYTES };
             }
         }
+    }
+
+    /// Whether a request has waited too long for a slot.
+    pub(super) fn is_overdue(&self, waited: Duration) -> bool {
+        let patience = self.options.queue_patience;
+        !patience.is_zero() && waited > patience
+    }
+
+    /// Turns away a request that has waited too long for a slot.
+    pub(super) fn shed(&mut self, ready: &Ready, workspace: &Workspace, handler: &dyn Handler) {
+        let head = workspace.store.head(&workspace.head);
+        handler.shed();
+        self.reject(ready.id, &Reject::overloaded(ready.waited()), Some(head), handler);
+        self.settle(ready.id.key);
     }
 
     /// Answers with an error page and gives up the connection.
@@ -195,7 +210,7 @@ impl Reactor<'_> {
         }
         let Some(connection) = self.connections.get_mut(key as usize) else { return };
         tracing::debug!("Closing connection: timed out ({kind:?})");
-        let id = ConnectionId { key, serial: connection.serial };
+        let id = connection.id;
         // An answer is due to whoever has begun a request.
         match std::mem::replace(&mut connection.state, State::Head(None)) {
             State::Head(Some(_)) => {
@@ -235,7 +250,7 @@ impl Reactor<'_> {
             return;
         }
         let stream = &*connection.stream;
-        let token = connection.token(key);
+        let token = connection.token();
         let watched = match connection.interest {
             None => self.epoll.add(stream, token, interest),
             Some(_) => self.epoll.modify(stream, token, interest),

@@ -23,9 +23,13 @@ impl Handler for Quiet {
         panic!("{reject:?}");
     }
 
-    fn keeps_alive(&self) -> bool {
-        true
-    }
+    fn taken(&self, _: Duration) {}
+
+    fn shed(&self) {}
+
+    fn sent(&self) {}
+
+    fn received(&self) {}
 }
 
 impl Echo {
@@ -72,6 +76,7 @@ fn options(connections: usize) -> Options {
         keep_alive: minute,
         connections,
         shared: false,
+        queue_patience: Duration::ZERO,
     }
 }
 
@@ -109,7 +114,8 @@ fn serve(reactor: &mut Reactor<'_>, echo: &mut Echo, count: usize) {
 #[test]
 fn the_longest_idle_connection_makes_room() {
     let (listeners, address) = listeners();
-    let mut reactor = Reactor::new(&listeners, options(2)).expect("a reactor");
+    let queue = Queue::new().expect("a queue");
+    let mut reactor = Reactor::new(&listeners, &queue, options(2)).expect("a reactor");
     let mut first = connect(address);
     ask(&mut first, "/first");
     let mut echo = Echo::new(&reactor);
@@ -125,7 +131,8 @@ fn the_longest_idle_connection_makes_room() {
 #[test]
 fn a_request_on_its_way_is_not_closed_as_idle() {
     let (listeners, address) = listeners();
-    let mut reactor = Reactor::new(&listeners, options(2)).expect("a reactor");
+    let queue = Queue::new().expect("a queue");
+    let mut reactor = Reactor::new(&listeners, &queue, options(2)).expect("a reactor");
     let mut first = connect(address);
     ask(&mut first, "/first");
     let mut echo = Echo::new(&reactor);
@@ -143,7 +150,8 @@ fn a_request_on_its_way_is_not_closed_as_idle() {
 #[test]
 fn pipelined_requests_are_answered_in_order() {
     let (listeners, address) = listeners();
-    let mut reactor = Reactor::new(&listeners, options(10)).expect("a reactor");
+    let queue = Queue::new().expect("a queue");
+    let mut reactor = Reactor::new(&listeners, &queue, options(10)).expect("a reactor");
     let mut client = connect(address);
     let count = 48;
     for number in 0..count {

@@ -79,7 +79,6 @@ impl StopFlag {
         self.set[0].store(1, Ordering::Release);
     }
 
-    #[allow(dead_code, reason = "the threaded worker, which is next, reads or calls it")]
     #[must_use]
     pub fn is_set(&self) -> bool {
         self.set[0].load(Ordering::Acquire) != 0

@@ -6,7 +6,7 @@
 //! tick, the stand-by thread has it picked up by a slot that is idle, or picks it up itself.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
@@ -36,6 +36,8 @@ pub struct Baton<'a> {
     ring: Ring,
     /// Slots with nothing to do.
     idle: Mutex<Vec<Arc<Parking>>>,
+    /// How many they are.
+    resting: AtomicUsize,
     stand_by: Parking,
     /// The stand-by thread is not ticking.
     asleep: AtomicBool,
@@ -62,6 +64,7 @@ impl<'a> Baton<'a> {
             returned: Mutex::new(Vec::new()),
             ring,
             idle: Mutex::new(Vec::new()),
+            resting: AtomicUsize::new(0),
             stand_by: Parking::default(),
             asleep: AtomicBool::new(false),
             ticks: AtomicU64::new(0),
@@ -101,13 +104,13 @@ impl<'a> Baton<'a> {
                     lock(&self.returned).push(finished);
                     self.ring.ring();
                 }
-                lock(&self.idle).push(Arc::clone(parking));
+                self.rest(|idle| idle.push(Arc::clone(parking)));
                 // The stand-by thread looks at the list after it has said that it drives.
                 if !self.stand_by_drives.load(Ordering::SeqCst) && !self.is_over() {
                     py.detach(|| parking.wait());
                     continue;
                 }
-                lock(&self.idle).retain(|other| !Arc::ptr_eq(other, parking));
+                self.rest(|idle| idle.retain(|other| !Arc::ptr_eq(other, parking)));
             }
             self.wanted.store(true, Ordering::SeqCst);
             self.ring.ring();
@@ -118,14 +121,28 @@ impl<'a> Baton<'a> {
         None
     }
 
+    /// Changes the list of idle slots.
+    fn rest(&self, change: impl FnOnce(&mut Vec<Arc<Parking>>)) {
+        let mut idle = lock(&self.idle);
+        change(&mut idle);
+        self.resting.store(idle.len(), Ordering::Relaxed);
+    }
+
     fn driver<'b>(&'b self, reactor: MutexGuard<'b, Reactor<'a>>) -> Driver<'b, 'a> {
         self.turn.store(self.turn.load(Ordering::Relaxed) + 1, Ordering::SeqCst);
         Driver { baton: self, reactor }
     }
 
+    /// Whether a slot has nothing to do.
+    pub fn has_idle(&self) -> bool {
+        self.resting.load(Ordering::Relaxed) > 0
+    }
+
     /// Has an idle slot drive, if there is one.
     fn call_idle(&self) -> bool {
-        let parking = lock(&self.idle).pop();
+        let mut idle = lock(&self.idle);
+        let parking = idle.pop();
+        self.resting.store(idle.len(), Ordering::Relaxed);
         parking.as_ref().inspect(|parking| parking.call()).is_some()
     }
 }

@@ -102,14 +102,14 @@ fn boot<'a>(
         signals::in_application(|| loader::load(py, uri))?
     };
     let settings = Settings {
-        multithread: config.threads > 1,
+        multithread: config.is_threaded(),
         multiprocess: config.workers > 1,
         servers: seat.listeners.iter().map(server).collect(),
         server_software: concat!("rgunicorn/", env!("CARGO_PKG_VERSION")),
         errors: Py::new(py, Errors::new(config.errorlog.as_deref() == Some("-")))?.into_any(),
     };
     let wsgi = Wsgi::new(py, app, &settings, config.sendfile)?;
-    let reactor = Reactor::new(seat.listeners, options(config)?).map_err(|error| {
+    let reactor = Reactor::new(seat.listeners, seat.queue, options(config)?).map_err(|error| {
         Error::config(format!("the event loop cannot be set up: {}", reason(&error)))
     })?;
     seat.slot.set_state(State::Ready);

@@ -8,15 +8,18 @@ use super::baton::Driver;
 use super::requests::Requests;
 use crate::app::Seat;
 use crate::log;
-use crate::reactor::Reactor;
+use crate::reactor::{Reactor, Retirement};
 use crate::scoreboard::State;
-use crate::sys::process;
 use crate::sys::ring::Ring;
 use crate::sys::signal::{Pipe, Signal};
+use crate::sys::{process, time};
 
 /// How long the connections of a retiring worker may still bring a request: new ones, and idle
 /// keep-alive ones if `keepalive` is not shorter.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// How soon to look again whether there is room for connections in the queue, in nanoseconds.
+const LOOK: u64 = 5_000_000;
 
 /// Ids of the descriptors that the event loop watches for us.
 const SIGNALS: u32 = 0;
@@ -31,9 +34,10 @@ pub struct Control<'a> {
     seat: &'a Seat<'a>,
     signals: Pipe,
     requests: &'a Requests<'a>,
-    told_to_go: AtomicBool,
     /// The event loop knows that the worker retires.
     retired: AtomicBool,
+    /// There will be no other workers.
+    closing: AtomicBool,
     verdict: AtomicI32,
 }
 
@@ -48,8 +52,8 @@ impl<'a> Control<'a> {
             seat,
             signals,
             requests,
-            told_to_go: AtomicBool::new(false),
             retired: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
             verdict: AtomicI32::new(NONE),
         })
     }
@@ -73,7 +77,7 @@ impl<'a> Control<'a> {
                 LIFELINE => {
                     tracing::info!("Parent changed, shutting down: <Worker {}>", process::getpid());
                     driver.reactor.unwatch(self.seat.lifeline);
-                    self.go();
+                    self.requests.retire();
                 }
                 _ => self.heed(),
             }
@@ -85,7 +89,7 @@ impl<'a> Control<'a> {
     pub fn heed(&self) {
         while let Some(signal) = self.signals.read() {
             match signal {
-                Signal::TERM => self.go(),
+                Signal::TERM => self.requests.retire(),
                 Signal::INT | Signal::QUIT => self.end(0),
                 Signal::ABRT => self.end(1),
                 Signal::USR1 => log::reopen(),
@@ -93,11 +97,6 @@ impl<'a> Control<'a> {
                 _ => {}
             }
         }
-    }
-
-    fn go(&self) {
-        self.told_to_go.store(true, Ordering::Relaxed);
-        self.requests.retire();
     }
 
     /// Has the worker end with this exit status, unless it is ending already.
@@ -115,7 +114,19 @@ impl<'a> Control<'a> {
     fn tend(&self, reactor: &mut Reactor<'_>) -> bool {
         if self.requests.is_retiring() {
             if !self.retired.swap(true, Ordering::Relaxed) {
-                self.retire(reactor);
+                self.seat.slot.set_state(State::Retiring);
+                self.seat.bell.ring();
+                self.retire(reactor, Retirement::HandOver);
+            }
+            // Also when it has been told before that others would go on.
+            if self.seat.stop_flag.is_set() && !self.closing.swap(true, Ordering::Relaxed) {
+                // The end of the listeners. Else what waits there is left to the others.
+                reactor.drain_backlog(self.requests);
+                self.retire(reactor, Retirement::Close);
+            }
+            if !self.closing.load(Ordering::Relaxed) {
+                reactor.hand_over_waiting(self.requests);
+                reactor.hand_over_idle(self.requests);
             }
             if reactor.is_empty() {
                 self.end(0);
@@ -124,15 +135,19 @@ impl<'a> Control<'a> {
         self.verdict().is_some()
     }
 
-    fn retire(&self, reactor: &mut Reactor<'_>) {
-        if self.told_to_go.load(Ordering::Relaxed) {
-            // It may be the end of the listeners. A worker that goes by itself leaves what waits
-            // there to the others.
-            reactor.drain_backlog();
-        }
-        self.seat.slot.set_state(State::Retiring);
-        self.seat.bell.ring();
+    fn retire(&self, reactor: &mut Reactor<'_>, how: Retirement) {
         let keep_alive = Duration::from_secs(self.seat.config.keepalive);
-        reactor.retire(keep_alive.min(GRACE), GRACE);
+        reactor.retire(how, keep_alive.min(GRACE), GRACE);
+    }
+
+    /// Whether another worker has a slot for what waits here.
+    pub fn others_are_idle(&self) -> bool {
+        !self.seat.stop_flag.is_set() && self.seat.scoreboard.any_idle()
+    }
+
+    /// When to look again at connections that could not be handed over yet.
+    pub fn next_look(&self) -> Option<u64> {
+        let handing_over = self.requests.is_retiring() && !self.closing.load(Ordering::Relaxed);
+        handing_over.then(|| time::monotonic_ns() + LOOK)
     }
 }

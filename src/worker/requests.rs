@@ -3,15 +3,14 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::app::{AccessSink, App, Seat};
 use crate::http::{HeaderBlock, Reject};
 use crate::log;
 use crate::log::access::{AccessLog, Entry, Lookup, Source};
-use crate::python::signals;
 use crate::reactor::{Exchange, Handler, Peer, Request, Summary};
-use crate::scoreboard::{Bell, Slot};
+use crate::scoreboard::{Bell, Mark, Slot};
 use crate::sys::{process, random, time};
 
 /// What all slots of a worker have in common.
@@ -57,8 +56,14 @@ impl<'a> Requests<'a> {
         }
     }
 
-    /// Has a request answered by the application.
-    pub fn answer(&self, app: &mut dyn App, request: Request<'_>, exchange: &Arc<Exchange>) {
+    /// Has a request answered by the application. `mark` is that of the slot.
+    pub fn answer(
+        &self,
+        mark: &Mark,
+        app: &mut dyn App,
+        request: Request<'_>,
+        exchange: &Arc<Exchange>,
+    ) {
         let (method, target) = (request.head.method(), request.head.target());
         for name in request.head.dropped() {
             tracing::debug!(
@@ -66,12 +71,12 @@ impl<'a> Requests<'a> {
                 name.escape_ascii()
             );
         }
-        self.slot.begin_request(time::monotonic_coarse_ns(), method, target);
+        mark.begin_request(time::monotonic_coarse_ns(), method, target);
         self.bell.ring_if_armed();
         let mut access = self.access.as_deref().map(Access::new);
         let sink = access.as_mut().map(|access| access as &mut dyn AccessSink);
-        signals::in_application(|| app.call(request, exchange, sink));
-        self.slot.end_request();
+        app.call(request, exchange, sink);
+        mark.end_request();
     }
 }
 
@@ -86,10 +91,24 @@ impl Handler for Requests<'_> {
         }
     }
 
-    fn keeps_alive(&self) -> bool {
-        // Asked once per request, before it is handled: the last one of this worker must know.
+    fn taken(&self, waited: Duration) {
+        // Before it is handled: the last one of this worker must know.
         self.count();
-        !self.is_retiring()
+        if !waited.is_zero() {
+            self.slot.note_wait(u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX));
+        }
+    }
+
+    fn shed(&self) {
+        self.slot.note_shed();
+    }
+
+    fn sent(&self) {
+        self.slot.note_sent();
+    }
+
+    fn received(&self) {
+        self.slot.note_received();
     }
 }
 
@@ -127,6 +146,7 @@ impl AccessSink for Access<'_> {
             status: response.status,
             sent: response.sent,
             elapsed,
+            waited: request.waited,
             pid: process::getpid().get().unsigned_abs(),
             lookup: &Names { request, response, environ },
         });

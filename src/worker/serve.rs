@@ -40,6 +40,7 @@ pub fn serve(
         requests: &requests,
         exchange,
         parking: Arc::new(Parking::default()),
+        index: 0,
         is_main: true,
     };
     thread::scope(|scope| {

@@ -11,6 +11,7 @@ use super::parking::Parking;
 use super::requests::Requests;
 use crate::app::{App, Seat};
 use crate::python::loader::exit_status;
+use crate::python::signals;
 use crate::reactor::{Exchange, Job, Wait, Workspace};
 use crate::sys::time;
 
@@ -22,6 +23,8 @@ pub struct Slot<'w, 'a> {
     pub requests: &'w Requests<'w>,
     pub exchange: Arc<Exchange>,
     pub parking: Arc<Parking>,
+    /// Its number.
+    pub index: usize,
     /// It runs on the thread on which Python runs signal handlers.
     pub is_main: bool,
 }
@@ -32,6 +35,7 @@ impl Slot<'_, '_> {
     /// # Errors
     /// The event loop does not work.
     pub fn run(&self, py: Python<'_>, app: &mut dyn App) -> io::Result<()> {
+        let mark = self.seat.slot.mark(self.index);
         let mut workspace = Workspace::new();
         let mut finished = None;
         while let Some(mut driver) = self.baton.take(py, &mut finished, &self.parking) {
@@ -40,7 +44,14 @@ impl Slot<'_, '_> {
             }
             let Some(mut job) = self.drive(py, &mut driver, &mut workspace)? else { break };
             driver.release();
-            self.requests.answer(app, workspace.request(&mut job), &self.exchange);
+            let request = workspace.request(&mut job);
+            if self.is_main {
+                signals::in_application(|| {
+                    self.requests.answer(mark, app, request, &self.exchange)
+                });
+            } else {
+                self.requests.answer(mark, app, request, &self.exchange);
+            }
             finished = Some(job.finish(&self.exchange));
         }
         Ok(())
@@ -56,6 +67,8 @@ impl Slot<'_, '_> {
         if self.control.attend(driver) {
             return Ok(None);
         }
+        let mark = self.seat.slot.mark(self.index);
+        driver.reactor.set_busy(false);
         loop {
             // What was seen some time ago is looked at anew, so that everybody gets a turn.
             driver.refresh()?;
@@ -67,21 +80,24 @@ impl Slot<'_, '_> {
             if self.control.attend(driver) {
                 return Ok(None);
             }
-            let reactor = &mut *driver.reactor;
-            let wait = if reactor.is_pressed() {
+            let until = self.control.next_look();
+            let wait = if driver.reactor.is_pressed() {
                 driver.poll(None)?
             } else {
+                let reactor = &mut *driver.reactor;
+                self.seat.slot.set_idle(reactor.takes_in());
                 // The only wait: threads of the application run meanwhile, and one of them may not
                 // let go of the interpreter. The master has to know of that as of a request.
                 let polled = py.detach(|| {
-                    let polled = reactor.poll(None);
+                    let polled = reactor.poll(until);
                     if reactor.has_events() {
-                        self.seat.slot.begin_wait(time::monotonic_coarse_ns());
+                        mark.begin_wait(time::monotonic_coarse_ns());
                         self.seat.bell.ring_if_armed();
                     }
                     polled
                 });
-                self.seat.slot.end_request();
+                mark.end_request();
+                self.seat.slot.set_idle(self.baton.has_idle());
                 driver.polled();
                 polled?
             };
