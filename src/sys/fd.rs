@@ -58,7 +58,8 @@ pub fn ensure_room<const N: usize>(any: impl AsFd) -> io::Result<()> {
     }
     // Those at the top are in use, which says nothing about those below. All `N` are open together.
     for copy in [(); N].map(|()| any.as_fd().try_clone_to_owned()) {
-        copy?;
+        // A limit below 4, or a lack of memory for the table, comes to the same.
+        copy.map_err(|_| Errno::EMFILE)?;
     }
     Ok(())
 }
