@@ -53,7 +53,7 @@ impl Scoreboard {
     /// # Errors
     /// What the kernel answered when it was asked for the memory; `slots` must not be 0.
     pub fn new(slots: usize) -> io::Result<Self> {
-        Ok(Self { slots: Shared::new("rgunicorn-scoreboard", slots)? })
+        Ok(Self { slots: Shared::new(slots)? })
     }
 
     /// # Panics

@@ -149,6 +149,12 @@ impl Reject {
         .with_request()
     }
 
+    /// The end of a request that the application does not come back from.
+    #[must_use]
+    pub fn request_timeout() -> Self {
+        Self::new(RejectKind::Overload, "The request took too long".to_owned()).with_request()
+    }
+
     /// The refusal of a PROXY header from a peer that may not send one.
     #[must_use]
     pub fn proxy_forbidden(peer: IpAddr) -> Self {

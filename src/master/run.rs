@@ -17,7 +17,7 @@ use super::sockets::Sockets;
 use super::state::{Action, Event, Level, State};
 use crate::app::{Host, Seat};
 use crate::config::Config;
-use crate::error::{Error, reason};
+use crate::error::{Error, panic_text, reason};
 use crate::log;
 use crate::net::handoff::Queue;
 use crate::scoreboard::{Bell, Mode, Scoreboard, StopFlag};
@@ -53,7 +53,7 @@ pub fn run(config: Config, host: &mut dyn Host) -> i32 {
     };
     master.pidfile = pidfile;
     let status = catch_unwind(AssertUnwindSafe(|| master.supervise())).unwrap_or_else(|panic| {
-        tracing::error!("Unhandled exception in main loop: {}", child::text(panic.as_ref()));
+        tracing::error!("Unhandled exception in main loop: {}", panic_text(panic.as_ref()));
         master.abandon();
         FAILED
     });

@@ -46,11 +46,8 @@ pub struct Queue {
 pub enum Sent {
     /// It is in the queue; the sender's descriptors can be closed.
     Done,
-    /// No room: try again when [`Queue::outgoing`] is writable.
+    /// No room, or the system is short of descriptors or of memory: try again after a while.
     Full,
-    /// The system is short of descriptors or of memory: try again after a while. There may be room,
-    /// so that waiting for it would be no waiting.
-    Short,
 }
 
 /// A connection to hand over.
@@ -130,13 +127,6 @@ impl Queue {
         self.receiving.as_fd()
     }
 
-    /// Writable when there is plenty of room: once full, when three quarters have been received
-    /// (the kernel's rule), so that workers that wait for room do not wake up for every message.
-    #[must_use]
-    pub fn outgoing(&self) -> BorrowedFd<'_> {
-        self.sending.as_fd()
-    }
-
     /// Puts a connection behind all others. The caller goes on owning its descriptors and closes them,
     /// without a shutdown of the connection, when the answer is [`Sent::Done`].
     ///
@@ -160,15 +150,16 @@ impl Queue {
         match result {
             Ok(()) => Ok(Sent::Done),
             Err(error) => match error.raw_os_error().map(Errno::from_raw) {
-                Some(Errno::EAGAIN | Errno::EINTR) => Ok(Sent::Full),
                 Some(
-                    Errno::ETOOMANYREFS
+                    Errno::EAGAIN
+                    | Errno::EINTR
+                    | Errno::ETOOMANYREFS
                     | Errno::EMFILE
                     | Errno::ENFILE
                     | Errno::ENOBUFS
                     | Errno::ENOMEM
                     | Errno::ENOSPC,
-                ) => Ok(Sent::Short),
+                ) => Ok(Sent::Full),
                 _ => Err(error),
             },
         }

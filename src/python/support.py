@@ -4,6 +4,7 @@ Executed once in the server's own namespace; nothing here runs per request.
 """
 
 import ast
+import atexit
 import faulthandler  # noqa: F401 - imported before the fork, as workers need it
 import importlib
 import os
@@ -108,6 +109,16 @@ def format_exception(kind, error, trace):
     while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
         trace = trace.tb_next
     return "".join(traceback.format_exception(kind, error, trace)).rstrip("\n")
+
+
+def wind_up():
+    """Do what the interpreter does at its end, as far as threads that are still running allow."""
+    for step in (atexit._run_exitfuncs, sys.stdout.flush, sys.stderr.flush):
+        try:
+            step()
+        except Exception:
+            # atexit has shown it; a stream that is gone is no reason not to leave.
+            continue
 
 
 def format_stacks():

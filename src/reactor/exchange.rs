@@ -318,6 +318,17 @@ impl Exchange {
         }
     }
 
+    /// Gives up a request whose application does not come back: the client gets this answer if it has
+    /// none yet, and the end of the connection.
+    pub fn give_up(&self, reject: &Reject) {
+        self.refuse(reject);
+        let mut response = self.lock();
+        response.closing = true;
+        if let Some(stream) = &response.stream {
+            stream.shutdown_write();
+        }
+    }
+
     /// Gives up a response that has begun: the client sees the connection close early.
     pub fn abandon(&self) {
         let mut response = self.lock();

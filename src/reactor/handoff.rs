@@ -146,7 +146,7 @@ impl Reactor<'_> {
                 self.close(key);
                 true
             }
-            Ok(Sent::Full | Sent::Short) => {
+            Ok(Sent::Full) => {
                 self.settle(key);
                 false
             }

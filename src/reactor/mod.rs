@@ -236,9 +236,9 @@ impl<'a> Reactor<'a> {
         self.cursor < self.events.len() || self.intake.is_some()
     }
 
-    /// Whether no connection is open.
-    pub fn is_empty(&self) -> bool {
-        self.connections.is_empty()
+    /// How many connections are open.
+    pub fn len(&self) -> usize {
+        self.connections.len()
     }
 
     /// Whether complete requests wait for a slot.

@@ -21,7 +21,7 @@ impl Bell {
     /// # Errors
     /// What the kernel answered: no descriptor or no memory left.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { ring: Ring::new()?, armed: Shared::new("rgunicorn-bell", 1)? })
+        Ok(Self { ring: Ring::new()?, armed: Shared::new(1)? })
     }
 
     pub fn arm(&self) {
@@ -71,7 +71,7 @@ impl StopFlag {
     /// # Errors
     /// What the kernel answered: no descriptor or no memory left.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { set: Shared::new("rgunicorn-stop", 1)? })
+        Ok(Self { set: Shared::new(1)? })
     }
 
     /// For the master, before it tells its workers to go.

@@ -53,6 +53,21 @@ impl Mark {
         self.since.store(0, Ordering::Release);
     }
 
+    /// Since when a request has been under way, if one is.
+    #[must_use]
+    pub fn request_since(&self) -> Option<u64> {
+        match self.doing() {
+            Doing::Request(since) => Some(since),
+            Doing::Nothing | Doing::Waiting(_) => None,
+        }
+    }
+
+    /// Method and target of the last request, printable, possibly cut.
+    #[must_use]
+    pub fn line(&self) -> String {
+        self.read_line()
+    }
+
     pub(super) fn reset(&self) {
         self.since.store(0, Ordering::Relaxed);
         self.requests.store(0, Ordering::Relaxed);

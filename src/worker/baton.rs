@@ -185,6 +185,13 @@ impl<'a> Baton<'a> {
     }
 }
 
+impl Baton<'_> {
+    /// Wakes whoever waits for events.
+    pub fn ring(&self) {
+        self.ring.ring();
+    }
+}
+
 impl Driver<'_, '_> {
     pub fn ring(&self) -> &Ring {
         &self.baton.ring

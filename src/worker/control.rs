@@ -1,16 +1,17 @@
 //! What a worker has been told, and what becomes of it.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::Duration;
 
 use super::baton::Driver;
+use super::overdue::Overdue;
 use super::requests::Requests;
 use crate::app::Seat;
 use crate::log;
 use crate::reactor::{Reactor, Retirement};
 use crate::scoreboard::State;
-use crate::sys::ring::Ring;
 use crate::sys::signal::{Pipe, Signal};
 use crate::sys::{process, time};
 
@@ -24,16 +25,24 @@ const LOOK: u64 = 5_000_000;
 /// Ids of the descriptors that the event loop watches for us.
 const SIGNALS: u32 = 0;
 const LIFELINE: u32 = 1;
-const RING: u32 = 2;
 
 /// No exit status yet.
 const NONE: i32 = -1;
+
+/// What signals have said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heeded {
+    /// The worker is to end because it takes too long.
+    Abort,
+    Other,
+}
 
 /// See the module documentation.
 pub struct Control<'a> {
     seat: &'a Seat<'a>,
     signals: Pipe,
     requests: &'a Requests<'a>,
+    overdue: &'a Overdue<'a>,
     /// The event loop knows that the worker retires.
     retired: AtomicBool,
     /// There will be no other workers.
@@ -42,9 +51,16 @@ pub struct Control<'a> {
 }
 
 impl<'a> Control<'a> {
+    /// Id of the descriptor by which the event loop is woken.
+    pub const RING: u32 = 2;
+
     /// # Errors
     /// There is no signal pipe.
-    pub fn new(seat: &'a Seat<'a>, requests: &'a Requests<'a>) -> io::Result<Self> {
+    pub fn new(
+        seat: &'a Seat<'a>,
+        requests: &'a Requests<'a>,
+        overdue: &'a Overdue<'a>,
+    ) -> io::Result<Self> {
         let Some(signals) = Pipe::of_process() else {
             return Err(io::Error::other("the signal pipe is missing"));
         };
@@ -52,20 +68,25 @@ impl<'a> Control<'a> {
             seat,
             signals,
             requests,
+            overdue,
             retired: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             verdict: AtomicI32::new(NONE),
         })
     }
 
-    /// Has the event loop watch for signals, the end of the master, and whoever rings.
+    /// Has the event loop watch for signals and the end of the master.
     ///
     /// # Errors
     /// The error of `epoll_ctl(2)`.
-    pub fn watch(&self, reactor: &Reactor<'_>, ring: &Ring) -> io::Result<()> {
+    pub fn watch(&self, reactor: &Reactor<'_>) -> io::Result<()> {
         reactor.watch(self.signals.fd(), SIGNALS)?;
-        reactor.watch(self.seat.lifeline, LIFELINE)?;
-        reactor.watch(ring.fd(), RING)
+        reactor.watch(self.seat.lifeline, LIFELINE)
+    }
+
+    /// Readable when signals wait for [`Self::heed`].
+    pub fn signals(&self) -> BorrowedFd<'static> {
+        self.signals.fd()
     }
 
     /// Deals with what is not of connections; `true` when the worker is to end.
@@ -73,30 +94,52 @@ impl<'a> Control<'a> {
         driver.finish_returned();
         while let Some(id) = driver.reactor.next_external() {
             match id {
-                RING => driver.ring().silence(),
+                Self::RING => driver.ring().silence(),
                 LIFELINE => {
-                    tracing::info!("Parent changed, shutting down: <Worker {}>", process::getpid());
                     driver.reactor.unwatch(self.seat.lifeline);
-                    self.requests.retire();
+                    self.orphaned();
                 }
-                _ => self.heed(),
+                _ => {
+                    self.heed();
+                }
             }
         }
         self.tend(&mut driver.reactor)
     }
 
     /// Acts upon signals that have come: during a request, or while events were waited for.
-    pub fn heed(&self) {
+    pub fn heed(&self) -> Heeded {
+        let mut heeded = Heeded::Other;
         while let Some(signal) = self.signals.read() {
             match signal {
                 Signal::TERM => self.requests.retire(),
                 Signal::INT | Signal::QUIT => self.end(0),
-                Signal::ABRT => self.end(1),
+                Signal::ABRT => {
+                    heeded = Heeded::Abort;
+                    self.end(1);
+                }
                 Signal::USR1 => log::reopen(),
                 Signal::WINCH => tracing::debug!("worker: SIGWINCH ignored."),
                 _ => {}
             }
         }
+        heeded
+    }
+
+    /// The master is gone.
+    pub fn orphaned(&self) {
+        tracing::info!("Parent changed, shutting down: <Worker {}>", process::getpid());
+        self.requests.retire();
+    }
+
+    /// Whether a slot is in the application.
+    pub fn has_busy(&self) -> bool {
+        self.overdue.any_busy()
+    }
+
+    /// Whether a slot is in the application and will not come back in time.
+    pub fn is_stuck(&self) -> bool {
+        self.overdue.stuck() > 0
     }
 
     /// Has the worker end with this exit status, unless it is ending already.
@@ -112,6 +155,7 @@ impl<'a> Control<'a> {
 
     /// Has the event loop do what is due; `true` when the worker is to end.
     fn tend(&self, reactor: &mut Reactor<'_>) -> bool {
+        self.overdue.look();
         if self.requests.is_retiring() {
             if !self.retired.swap(true, Ordering::Relaxed) {
                 self.seat.slot.set_state(State::Retiring);
@@ -128,7 +172,7 @@ impl<'a> Control<'a> {
                 reactor.hand_over_waiting(self.requests);
                 reactor.hand_over_idle(self.requests);
             }
-            if reactor.is_empty() {
+            if reactor.len() <= self.overdue.stuck() {
                 self.end(0);
             }
         }
@@ -145,9 +189,11 @@ impl<'a> Control<'a> {
         !self.seat.stop_flag.is_set() && self.seat.scoreboard.any_idle()
     }
 
-    /// When to look again at connections that could not be handed over yet.
+    /// When something is due that is not of the event loop: connections that could not be handed over
+    /// yet, and requests that take too long.
     pub fn next_look(&self) -> Option<u64> {
         let handing_over = self.requests.is_retiring() && !self.closing.load(Ordering::Relaxed);
-        handing_over.then(|| time::monotonic_ns() + LOOK)
+        let look = handing_over.then(|| time::monotonic_ns() + LOOK);
+        look.into_iter().chain(self.overdue.next()).min()
     }
 }

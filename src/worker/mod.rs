@@ -4,6 +4,7 @@ mod baton;
 mod boot;
 mod control;
 mod options;
+mod overdue;
 mod parking;
 mod requests;
 mod serve;

@@ -1,23 +1,30 @@
 //! The life of a worker that is ready: its threads, from start to end.
 
+mod threads;
+
 use std::io;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, Scope};
 
 use pyo3::prelude::*;
 
 use super::baton::Baton;
 use super::control::Control;
+use super::overdue::Overdue;
 use super::parking::Parking;
 use super::requests::Requests;
 use super::slot::Slot;
-use super::stand_by;
-use crate::app::{App, Seat};
+use super::stand_by::StandBy;
+use crate::app::Seat;
+use crate::python::wsgi::Wsgi;
 use crate::reactor::Reactor;
 use crate::sys::ring::Ring;
 use crate::sys::signal;
 
-/// Serves until the worker's end; returns its exit status.
+/// Exit status of a worker that failed after it was ready.
+pub const FAILED: i32 = 255;
+
+/// Serves until the worker's end; returns its exit status. There is a slot for each of `apps`.
 ///
 /// # Errors
 /// The event loop does not work, or there is no thread to be had.
@@ -25,36 +32,58 @@ pub fn serve(
     py: Python<'_>,
     seat: &Seat<'_>,
     reactor: Reactor<'_>,
-    app: &mut dyn App,
+    mut apps: Vec<Wsgi>,
 ) -> io::Result<i32> {
+    let exchanges: Vec<_> = apps.iter().map(|_| reactor.exchange()).collect();
     let requests = Requests::new(seat);
-    let control = Control::new(seat, &requests)?;
-    let exchange = reactor.exchange();
+    let overdue = Overdue::new(seat, &exchanges, &requests);
+    let control = Control::new(seat, &requests, &overdue)?;
     let ring = Ring::new()?;
-    control.watch(&reactor, &ring)?;
+    reactor.watch(ring.fd(), Control::RING)?;
+    let threaded = seat.config.is_threaded();
+    if !threaded {
+        control.watch(&reactor)?;
+    }
     let baton = Baton::new(reactor, ring);
-    let slot = Slot {
-        seat,
-        baton: &baton,
-        control: &control,
-        requests: &requests,
-        exchange,
-        parking: Arc::new(Parking::default()),
-        index: 0,
-        is_main: true,
-    };
+    let ended = Ring::new()?;
+    let slots: Vec<_> = exchanges
+        .into_iter()
+        .enumerate()
+        .map(|(index, exchange)| Slot {
+            seat,
+            baton: &baton,
+            control: &control,
+            requests: &requests,
+            exchange,
+            parking: Arc::new(Parking::default()),
+            index,
+            is_main: !threaded,
+        })
+        .collect();
+    let stand_by = StandBy { baton: &baton, control: &control, requests: &requests };
     thread::scope(|scope| {
-        // Also when this thread panics: the scope waits for the other one.
+        // Also when this thread panics: the scope waits for the others.
         let _over = Over(&baton);
-        // It inherits that no signal is for it: they are the application's to hold back.
-        let held = signal::block_all();
-        thread::Builder::new()
-            .name("stand-by".into())
-            .spawn_scoped(scope, || stand_by::run(&baton, &control, &requests))?;
-        drop(held);
-        slot.run(py, app)
+        start(scope, &stand_by)?;
+        match (&slots[..], &mut apps[..]) {
+            ([slot], [app]) if !threaded => slot.run(py, app),
+            _ => threads::run(py, scope, &slots, apps, &ended),
+        }
     })?;
     Ok(control.verdict().unwrap_or_default())
+}
+
+/// Starts the stand-by thread.
+fn start<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    stand_by: &'scope StandBy<'_, '_>,
+) -> io::Result<()> {
+    // It inherits that no signal is for it: they are the application's to hold back.
+    let held = signal::block_all();
+    let started =
+        thread::Builder::new().name("stand-by".into()).spawn_scoped(scope, || stand_by.run());
+    drop(held);
+    started.map(drop)
 }
 
 /// Ends the threads around the event loop when it is dropped.
