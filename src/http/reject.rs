@@ -50,6 +50,8 @@ pub enum RejectKind {
     Storage,
     /// No slot was free for too long.
     Overload,
+    /// The application takes too long.
+    Overdue,
 }
 
 /// A request that is answered with an error page, after which the connection is closed.
@@ -80,7 +82,7 @@ impl Reject {
             RejectKind::Timeout => (408, "Request Timeout"),
             RejectKind::BodyTooLarge => (413, "Content Too Large"),
             RejectKind::Storage => (507, "Insufficient Storage"),
-            RejectKind::Overload => (503, "Service Unavailable"),
+            RejectKind::Overload | RejectKind::Overdue => (503, "Service Unavailable"),
             _ => (400, "Bad Request"),
         };
         Self { kind, status, reason, message, has_request: false }
@@ -152,7 +154,7 @@ impl Reject {
     /// The end of a request that the application does not come back from.
     #[must_use]
     pub fn request_timeout() -> Self {
-        Self::new(RejectKind::Overload, "The request took too long".to_owned()).with_request()
+        Self::new(RejectKind::Overdue, "The request took too long".to_owned()).with_request()
     }
 
     /// The refusal of a PROXY header from a peer that may not send one.

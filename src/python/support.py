@@ -128,9 +128,12 @@ def format_stacks():
     frames = sys._current_frames()
     lines = []
     for ident in sorted(frames, key=lambda ident: (ident != own, ident)):
-        lines.append("Thread %s (%s):" % (ident, names.get(ident, "unknown to threading")))
         frame = frames[ident]
         while frame is not None and frame.f_code.co_filename == __file__:
             frame = frame.f_back
+        if frame is None:
+            # A thread of the server's own that does nothing but ask for this.
+            continue
+        lines.append("Thread %s (%s):" % (ident, names.get(ident, "unknown to threading")))
         lines.extend(line.rstrip("\n") for line in traceback.format_stack(frame))
     return "\n".join(lines)

@@ -142,6 +142,11 @@ impl<'a> Control<'a> {
         self.overdue.stuck() > 0
     }
 
+    /// Waits until the stacks of such slots are in the log.
+    pub fn wait_for_reports(&self) {
+        self.overdue.wait_for_reports();
+    }
+
     /// Has the worker end with this exit status, unless it is ending already.
     pub fn end(&self, status: i32) {
         let _ = self.verdict.compare_exchange(NONE, status, Ordering::AcqRel, Ordering::Acquire);

@@ -3,9 +3,11 @@
 //! A Python thread cannot be ended. Its client gets an answer, the log its stack, and the worker is
 //! replaced once its other requests are done.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use pyo3::prelude::*;
 
@@ -14,7 +16,8 @@ use crate::app::Seat;
 use crate::http::Reject;
 use crate::python::support;
 use crate::reactor::Exchange;
-use crate::sys::time;
+use crate::sys::signal::Signal;
+use crate::sys::{process, time};
 
 /// Watches over the requests of all slots.
 pub struct Overdue<'a> {
@@ -23,7 +26,14 @@ pub struct Overdue<'a> {
     /// Nanoseconds; 0: requests may take any time.
     limit: u64,
     watched: Vec<Watched>,
+    /// One for each report of stacks that is under way.
+    reports: Mutex<Vec<Receiver<()>>>,
 }
+
+/// How long a worker that ends waits for stacks to be reported.
+const REPORT: Duration = Duration::from_secs(2);
+/// How long a dump of stacks from C may take.
+const DUMP: Duration = Duration::from_millis(100);
 
 /// One slot.
 struct Watched {
@@ -43,7 +53,7 @@ impl<'a> Overdue<'a> {
             given_up: AtomicU64::new(0),
         });
         let limit = u64::try_from(seat.config.request_timeout.as_nanos()).unwrap_or(u64::MAX);
-        Self { seat, requests, limit, watched: watched.collect() }
+        Self { seat, requests, limit, watched: watched.collect(), reports: Mutex::default() }
     }
 
     /// When the next request is overdue, in nanoseconds of the monotonic clock.
@@ -79,7 +89,7 @@ impl<'a> Overdue<'a> {
         let watched = &self.watched[index];
         let line = self.seat.slot.mark(index).line();
         watched.given_up.store(since, Ordering::Release);
-        let taken = std::time::Duration::from_nanos(now.saturating_sub(since)).as_secs_f64();
+        let taken = Duration::from_nanos(now.saturating_sub(since)).as_secs_f64();
         tracing::error!(
             "REQUEST TIMEOUT: {line} has taken {taken:.1} s (request_timeout {} s). The worker will \
              be replaced.",
@@ -88,13 +98,27 @@ impl<'a> Overdue<'a> {
         watched.exchange.give_up(&Reject::request_timeout());
         self.requests.retire();
         // The thread may be one that holds the interpreter: this one must not wait for that.
-        let report = || {
+        let (done, reported) = channel();
+        let report = move || {
             Python::attach(|py| {
                 tracing::error!("Stacks when the request was given up:\n{}", support::stacks(py));
             });
+            // Nobody waits for it unless the worker ends.
+            let _ = done.send(());
         };
-        if let Err(error) = thread::Builder::new().name("report".into()).spawn(report) {
-            tracing::error!("The stacks cannot be shown: {error}");
+        match thread::Builder::new().name("report".into()).spawn(report) {
+            Ok(_) => self.reports.lock().unwrap_or_else(PoisonError::into_inner).push(reported),
+            Err(error) => tracing::error!("The stacks cannot be shown: {error}"),
+        }
+    }
+
+    /// Waits until stacks are reported; those of an interpreter that nobody can enter are dumped
+    /// from C.
+    pub fn wait_for_reports(&self) {
+        let reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        if reports.iter().any(|report| report.recv_timeout(REPORT).is_err()) {
+            let _ = process::kill(process::getpid(), Signal::dump());
+            thread::sleep(DUMP);
         }
     }
 

@@ -54,6 +54,7 @@ impl StandBy<'_, '_> {
             driver.reactor.gather(self.requests);
             if self.control.attend(driver) && self.control.is_stuck() {
                 // The one slot does not come back.
+                self.control.wait_for_reports();
                 tracing::info!("Worker exiting (pid: {})", process::getpid());
                 process::exit_now(self.control.verdict().unwrap_or_default());
             }

@@ -37,6 +37,7 @@ pub fn run<'scope>(
     slot.baton.end();
     if control.verdict() != Some(0) || control.has_busy() {
         // Threads cannot be ended, and the interpreter cannot with threads in it.
+        py.detach(|| control.wait_for_reports());
         leave(py, control.verdict().unwrap_or(FAILED));
     }
     py.detach(|| threads.into_iter().for_each(|thread| drop(thread.join())));
