@@ -56,8 +56,13 @@ pub enum Leave {
 
 /// A request whose head is complete and whose body is not.
 pub struct Incoming {
-    pub store: HeadStore,
+    pub store: Box<HeadStore>,
     pub head: Vec<u8>,
+    pub body: IncomingBody,
+}
+
+/// A request body that is being received.
+pub struct IncomingBody {
     pub decoder: BodyDecoder,
     pub buffer: BodyBuffer,
 }

@@ -8,7 +8,7 @@ use super::job::{Ready, Waiting};
 use super::service::Next;
 use super::{Handler, Reactor};
 use crate::error::reason;
-use crate::http::{HeadStore, Parse};
+use crate::http::Parse;
 use crate::net::handoff::{Arrival, Contents, Parcel, Payload, Sent};
 
 impl Reactor<'_> {
@@ -43,7 +43,7 @@ impl Reactor<'_> {
             self.settle(id.key);
             return None;
         }
-        let mut store = HeadStore::new(trusted);
+        let mut store = self.spare_store(trusted);
         if !matches!(self.options.parser.parse(&mut store, &head), Ok(Parse::Complete(_))) {
             // Its first worker has understood it: the two were configured differently.
             tracing::error!(

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::body::{Body, BodyBuffer};
-use super::connection::{Connection, Incoming, State};
+use super::connection::{Connection, Incoming, IncomingBody, State};
 use super::exchange::Incoming as OnDemand;
 use super::job::Ready;
 use super::service::Next;
@@ -66,11 +66,11 @@ impl Reactor<'_> {
         let Some(connection) = self.connections.get_mut(key as usize) else { return };
         let id = connection.id;
         if let State::Body(incoming) = &mut connection.state
-            && let Eof::Reject(reject) = incoming.decoder.eof()
+            && let Eof::Reject(reject) = incoming.body.decoder.eof()
         {
-            let head = std::mem::take(&mut incoming.head);
-            let store = std::mem::replace(&mut incoming.store, HeadStore::new(false));
-            self.reject(id, &reject, Some(store.head(&head)), handler);
+            let state = std::mem::replace(&mut connection.state, State::Head(None));
+            let State::Body(incoming) = state else { return };
+            self.reject(id, &reject, Some(incoming.store.head(&incoming.head)), handler);
             self.settle(key);
         } else {
             self.close(key);
@@ -126,11 +126,11 @@ impl Reactor<'_> {
         match std::mem::replace(&mut connection.state, State::Head(None)) {
             State::Head(None) if connection.proxy_due => self.step_proxy(id, rest, handler),
             State::Head(None) => {
-                let mut store = std::mem::replace(&mut self.found.store, HeadStore::new(false));
-                store.reuse(connection.trusted);
+                let trusted = connection.trusted;
+                let store = self.spare_store(trusted);
                 self.step_head(id, store, rest, handler)
             }
-            State::Head(Some(store)) => self.step_head(id, *store, rest, handler),
+            State::Head(Some(store)) => self.step_head(id, store, rest, handler),
             State::Body(incoming) => self.step_body(id, incoming, rest, handler),
             state => {
                 connection.state = state;
@@ -165,7 +165,7 @@ impl Reactor<'_> {
     fn step_head(
         &mut self,
         id: ConnectionId,
-        mut store: HeadStore,
+        mut store: Box<HeadStore>,
         rest: &mut &[u8],
         handler: &dyn Handler,
     ) -> Next {
@@ -173,7 +173,7 @@ impl Reactor<'_> {
         let head = match self.options.parser.parse(&mut store, buffer) {
             Ok(Parse::Complete(head)) => head,
             Ok(Parse::Incomplete) => {
-                self.connections[id.key as usize].state = State::Head(Some(Box::new(store)));
+                self.connections[id.key as usize].state = State::Head(Some(store));
                 return Next::Wait;
             }
             Err(reject) => {
@@ -202,26 +202,21 @@ impl Reactor<'_> {
         let decoder = BodyDecoder::new(framing);
         if !self.options.buffering {
             let raw = std::mem::take(rest).to_vec();
-            let on_demand = OnDemand::new(decoder, raw, self.options.body_limit);
+            let on_demand = Box::new(OnDemand::new(decoder, raw, self.options.body_limit));
             if self.flush_interim(id.key).is_err() {
                 return Next::Stop;
             }
             return self.complete(id, (head_bytes, store), Body::Stream, Some(on_demand), true);
         }
-        let mut incoming = Incoming {
-            store: HeadStore::new(false),
-            head: Vec::new(),
-            decoder,
-            buffer: BodyBuffer::new(expected, &self.options.storage),
-        };
-        match self.receive(&mut incoming, rest) {
-            Ok(true) => match incoming.buffer.finish() {
+        let buffer = BodyBuffer::new(expected, &self.options.storage);
+        let mut body = IncomingBody { decoder, buffer };
+        match self.receive(&mut body, rest) {
+            Ok(true) => match body.buffer.finish() {
                 Ok(body) => self.complete(id, (head_bytes, store), body, None, rest.is_empty()),
                 Err(error) => self.body_fault(id, &BodyFault::Storage(error), head, handler),
             },
             Ok(false) => {
-                incoming.head = head_bytes.to_vec();
-                incoming.store = store;
+                let incoming = Incoming { store, head: head_bytes.to_vec(), body };
                 let connection = &mut self.connections[id.key as usize];
                 connection.state = State::Body(Box::new(incoming));
                 // The client may wait for this before it goes on.
@@ -231,17 +226,24 @@ impl Reactor<'_> {
         }
     }
 
+    /// Room for what is found in a head.
+    pub(super) fn spare_store(&mut self, trusted: bool) -> Box<HeadStore> {
+        let mut store = self.spare.take().unwrap_or_else(|| Box::new(HeadStore::new(trusted)));
+        store.reuse(trusted);
+        store
+    }
+
     /// A request is complete.
     pub(super) fn complete(
         &mut self,
         id: ConnectionId,
-        (head, store): (&[u8], HeadStore),
+        (head, store): (&[u8], Box<HeadStore>),
         body: Body,
-        on_demand: Option<OnDemand>,
+        on_demand: Option<Box<OnDemand>>,
         last: bool,
     ) -> Next {
         self.found.set_head(head);
-        self.found.store = store;
+        self.spare = Some(std::mem::replace(&mut self.found.store, store));
         self.connections[id.key as usize].state = State::Busy;
         Next::Serve(Ready { id, body, on_demand, last, since: 0 })
     }
@@ -262,8 +264,8 @@ impl Reactor<'_> {
     }
 
     /// Moves what there is of the body from `rest` into the buffer; `true` once it is complete.
-    fn receive(&self, incoming: &mut Incoming, rest: &mut &[u8]) -> Result<bool, BodyFault> {
-        let Incoming { decoder, buffer, .. } = incoming;
+    fn receive(&self, body: &mut IncomingBody, rest: &mut &[u8]) -> Result<bool, BodyFault> {
+        let IncomingBody { decoder, buffer } = body;
         let storage = &self.options.storage;
         let mut stored = Ok(());
         let progress = decoder
@@ -286,13 +288,13 @@ impl Reactor<'_> {
         rest: &mut &[u8],
         handler: &dyn Handler,
     ) -> Next {
-        let received = self.receive(&mut incoming, rest);
+        let received = self.receive(&mut incoming.body, rest);
         if let Ok(false) = received {
             self.connections[id.key as usize].state = State::Body(incoming);
             return Next::Wait;
         }
-        let Incoming { store, head, buffer, .. } = *incoming;
-        match received.and_then(|_| buffer.finish().map_err(BodyFault::Storage)) {
+        let Incoming { store, head, body } = *incoming;
+        match received.and_then(|_| body.buffer.finish().map_err(BodyFault::Storage)) {
             Ok(body) => self.complete(id, (&head, store), body, None, rest.is_empty()),
             Err(fault) => self.body_fault(id, &fault, store.head(&head), handler),
         }

@@ -12,7 +12,7 @@ use crate::sys::time;
 /// The head of a request, apart from the buffers of its connection.
 pub struct Workspace {
     pub(super) head: Vec<u8>,
-    pub(super) store: HeadStore,
+    pub(super) store: Box<HeadStore>,
 }
 
 /// A buffer for heads that has grown beyond this is not kept.
@@ -20,7 +20,7 @@ const KEPT: usize = 64 * 1024;
 
 impl Workspace {
     pub fn new() -> Self {
-        Self { head: Vec::new(), store: HeadStore::new(false) }
+        Self { head: Vec::new(), store: Box::new(HeadStore::new(false)) }
     }
 
     /// Keeps a copy of a head.
@@ -51,7 +51,7 @@ pub(super) struct Ready {
     pub id: ConnectionId,
     pub body: Body,
     /// The body if it is read on demand.
-    pub on_demand: Option<Incoming>,
+    pub on_demand: Option<Box<Incoming>>,
     /// Nothing was received behind it.
     pub last: bool,
     /// Since when it has been waiting for a slot, in nanoseconds of the monotonic clock; 0 if it has

@@ -30,7 +30,7 @@ pub use self::job::{Finished, Job, Workspace};
 use self::job::{Ready, Waiting};
 pub use self::output::Shared;
 use self::timers::{Durations, Kind, Timers};
-use crate::http::{Head, HeadParser, ProxyInfo, ProxyProtocol, Reject, TrustList};
+use crate::http::{Head, HeadParser, HeadStore, ProxyInfo, ProxyProtocol, Reject, TrustList};
 use crate::net::handoff::Queue;
 use crate::net::listener::Listener;
 pub use crate::sys::epoll::Wait;
@@ -145,6 +145,8 @@ pub struct Reactor<'a> {
     scratch: Vec<u8>,
     /// The head of the request that was just found complete.
     found: Workspace,
+    /// Used before and to be used again.
+    spare: Option<Box<HeadStore>>,
     options: Options,
     serial: u64,
     accepting: Accepting,
@@ -190,6 +192,7 @@ impl<'a> Reactor<'a> {
             external: Vec::new(),
             scratch: vec![0; READ_SIZE],
             found: Workspace::new(),
+            spare: None,
             options,
             serial: 0,
             accepting: Accepting::Yes,

@@ -51,6 +51,7 @@ impl Reactor<'_> {
         let facts = Facts { minor: head.minor(), head: head.is_head(), keep_alive, at_once };
         let connection = &mut self.connections[id.key as usize];
         let output = std::mem::take(&mut connection.output);
+        let on_demand = on_demand.map(|body| *body);
         exchange.begin(Arc::clone(&connection.stream), output, facts, on_demand);
         Job {
             connection: id,
