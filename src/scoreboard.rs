@@ -63,12 +63,6 @@ impl Scoreboard {
         &self.slots[index]
     }
 
-    /// Whether some worker has a thread with nothing to do.
-    #[must_use]
-    pub fn any_idle(&self) -> bool {
-        self.slots.iter().any(|slot| slot.idle.load(Ordering::Relaxed) != 0)
-    }
-
     #[must_use]
     pub fn len(&self) -> usize {
         self.slots.len()
@@ -104,10 +98,8 @@ pub struct Slot {
     threads: AtomicU64,
     pid: AtomicU32,
     state: AtomicU32,
-    /// Not 0: a thread has nothing to do.
-    idle: AtomicU64,
     // Keeps what changes with each request off the cache line above.
-    spare: [AtomicU64; 3],
+    spare: [AtomicU64; 4],
     queue: Queue,
     marks: [Mark; MARKS],
 }
@@ -178,7 +170,6 @@ impl Slot {
         };
         self.threads.store(threads, Ordering::Relaxed);
         self.pid.store(0, Ordering::Relaxed);
-        self.set_idle(false);
         self.queue.reset();
         // The others are not read, and clearing them would give them memory.
         self.used_marks().iter().for_each(Mark::reset);
@@ -187,7 +178,6 @@ impl Slot {
 
     /// Gives the slot back. For the master, once the worker has been reaped.
     pub fn free(&self) {
-        self.set_idle(false);
         self.used_marks().iter().for_each(Mark::end_request);
         self.set_state(State::Free);
     }
@@ -208,11 +198,6 @@ impl Slot {
     #[must_use]
     pub fn mark(&self, thread: usize) -> &Mark {
         &self.marks[thread]
-    }
-
-    /// Says whether a thread of the worker has nothing to do.
-    pub fn set_idle(&self, idle: bool) {
-        self.idle.store(u64::from(idle), Ordering::Relaxed);
     }
 
     /// Notes how long a request waited for a thread.

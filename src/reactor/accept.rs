@@ -1,13 +1,13 @@
 //! Accepting: when, how many, and what happens when there is no room.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use super::connection::Connection;
 use super::job::Ready;
 use super::timers::Kind;
-use super::{ConnectionId, Handler, LISTENER, Peer, QUEUE, Reactor};
+use super::{ConnectionId, Handler, LISTENER, Peer, QUEUE, Reactor, Retirement};
 use crate::error::reason;
 use crate::net::stream::Stream;
 use crate::sys::epoll::Interest;
@@ -62,12 +62,13 @@ impl Reactor<'_> {
     pub(super) fn accept(&mut self, handler: &dyn Handler) -> Option<Ready> {
         while let Some(intake) = &mut self.intake {
             let enough = intake.left == 0 || self.options.shared && intake.taken >= ACCEPT_WAITING;
-            if enough || self.accepting != Accepting::Yes {
+            let source = intake.source;
+            intake.left -= 1;
+            if enough || !self.takes_from(source) {
                 self.intake = None;
                 break;
             }
-            intake.left -= 1;
-            let admitted = match intake.source {
+            let admitted = match source {
                 Source::Listener(listener) => {
                     self.admit(listener).map(|key| self.readable(key, handler))
                 }
@@ -85,26 +86,33 @@ impl Reactor<'_> {
             }
             self.make_room();
             if ready.is_some() {
+                if source == Source::Queue {
+                    // What is behind it keeps its place in the queue, in case this one takes long.
+                    self.intake = None;
+                }
                 return ready;
             }
         }
         None
     }
 
-    /// Accepts what waits in the backlog and in the queue. None of it is served before all of it is
-    /// accepted: a client that has been served comes back at once, and this would never end.
-    pub fn drain_backlog(&mut self, handler: &dyn Handler) {
+    /// Accepts what waits in the backlog. None of it is served before all of it is accepted: a client that has been served comes back at once, and this would never end.
+    pub fn drain_backlog(&mut self) {
         for index in 0..self.listeners.len() {
             for _ in 0..BACKLOG_BATCH {
                 let Some(key) = self.admit(index) else { break };
                 self.settle(key);
             }
         }
-        while let Some(ready) = self.take_over(handler) {
-            if let Some(ready) = ready {
-                self.keep_waiting(ready);
-            }
+    }
+
+    /// Takes over a connection from the queue, and tells whether there was one.
+    pub fn take_over_one(&mut self, handler: &dyn Handler) -> bool {
+        let Some(taken) = self.take_over(handler) else { return false };
+        if let Some(ready) = taken {
+            self.keep_waiting(ready);
         }
+        true
     }
 
     fn admit(&mut self, listener: usize) -> Option<u32> {
@@ -195,29 +203,37 @@ impl Reactor<'_> {
         self.watch_sources();
     }
 
-    /// Whether connections are taken in.
-    pub fn takes_in(&self) -> bool {
-        self.watching
-    }
-
     /// Watches for new connections, or does not.
     pub(super) fn watch_sources(&mut self) {
-        let wanted = self.accepting == Accepting::Yes && !self.busy;
-        if wanted == self.watching {
-            return;
-        }
-        self.watching = wanted;
-        let listeners = self.listeners.iter().enumerate();
-        let listeners = listeners.map(|(index, one)| (one.as_fd(), LISTENER | index as u64));
-        for (fd, token) in listeners.chain([(self.queue.incoming(), QUEUE)]) {
-            let result = if wanted {
-                self.epoll.add(fd, token, Interest::SharedRead)
-            } else {
-                self.epoll.remove(fd)
-            };
-            if let Err(error) = result {
-                tracing::error!("Cannot watch for new connections: {}", reason(&error));
+        let wanted = !self.busy && self.takes_from(Source::Listener(0));
+        if wanted != self.listening {
+            self.listening = wanted;
+            for (index, listener) in self.listeners.iter().enumerate() {
+                self.watch_source(listener.as_fd(), LISTENER | index as u64, wanted);
             }
         }
+        let wanted = !self.busy && self.takes_from(Source::Queue);
+        if wanted != self.receiving {
+            self.receiving = wanted;
+            self.watch_source(self.queue.incoming(), QUEUE, wanted);
+        }
+    }
+
+    fn watch_source(&self, fd: BorrowedFd<'_>, token: u64, wanted: bool) {
+        let result = if wanted {
+            self.epoll.add(fd, token, Interest::SharedRead)
+        } else {
+            self.epoll.remove(fd)
+        };
+        if let Err(error) = result {
+            tracing::error!("Cannot watch for new connections: {}", reason(&error));
+        }
+    }
+
+    /// Whether connections are taken from there.
+    fn takes_from(&self, source: Source) -> bool {
+        // At the end of the server, what is in the queue has nobody else to go to.
+        self.accepting == Accepting::Yes
+            || source == Source::Queue && self.retiring == Some(Retirement::Close)
     }
 }

@@ -152,8 +152,10 @@ pub struct Reactor<'a> {
     accepting: Accepting,
     /// All slots are.
     busy: bool,
-    /// New connections are watched for.
-    watching: bool,
+    /// The listeners are watched.
+    listening: bool,
+    /// The queue is watched.
+    receiving: bool,
     retiring: Option<Retirement>,
 }
 
@@ -197,7 +199,8 @@ impl<'a> Reactor<'a> {
             serial: 0,
             accepting: Accepting::Yes,
             busy: false,
-            watching: false,
+            listening: false,
+            receiving: false,
             retiring: None,
         };
         reactor.watch_sources();
@@ -271,7 +274,12 @@ impl<'a> Reactor<'a> {
         self.cursor = 0;
         self.intake = None;
         self.turns = self.ready.len();
-        self.epoll.wait(&mut self.events, timeout)
+        let wait = self.epoll.wait(&mut self.events, timeout);
+        // What is in the queue has waited longer than anything else.
+        if self.receiving && self.events.has(QUEUE) {
+            self.intake = Some(Intake::new(Source::Queue));
+        }
+        wait
     }
 
     /// The next request to be answered through `exchange`, its head in `workspace`. `None`: all that
@@ -348,9 +356,8 @@ impl<'a> Reactor<'a> {
             }
         } else if token & EXTERNAL == EXTERNAL {
             self.external.push(low_half(token));
-        } else if token & QUEUE == QUEUE {
-            self.intake = Some(Intake::new(Source::Queue));
-        } else {
+        } else if token & QUEUE != QUEUE {
+            // That of the queue came first.
             self.intake = Some(Intake::new(Source::Listener(low_half(token) as usize)));
         }
         None

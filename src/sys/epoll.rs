@@ -117,6 +117,11 @@ impl Events {
         self.len
     }
 
+    /// Whether there is an event with this token.
+    pub fn has(&self, token: u64) -> bool {
+        (0..self.len).any(|index| self.token(index) == token)
+    }
+
     /// The token of event `index`.
     pub fn token(&self, index: usize) -> u64 {
         self.buffer[index].data()

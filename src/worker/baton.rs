@@ -34,8 +34,6 @@ pub struct Baton<'a> {
     ring: Ring,
     /// Slots with nothing to do.
     idle: Mutex<Vec<Arc<Parking>>>,
-    /// How many they are.
-    resting: AtomicUsize,
     stand_by: Parking,
     /// The stand-by thread is not ticking.
     asleep: AtomicBool,
@@ -63,7 +61,6 @@ impl<'a> Baton<'a> {
             returns: AtomicUsize::new(0),
             ring,
             idle: Mutex::new(Vec::new()),
-            resting: AtomicUsize::new(0),
             stand_by: Parking::default(),
             asleep: AtomicBool::new(false),
             ticks: AtomicU64::new(0),
@@ -104,13 +101,13 @@ impl<'a> Baton<'a> {
                     self.returns.fetch_add(1, Ordering::Release);
                     self.ring.ring();
                 }
-                self.rest(|idle| idle.push(Arc::clone(parking)));
+                lock(&self.idle).push(Arc::clone(parking));
                 // The stand-by thread looks at the list after it has said that it drives.
                 if !self.stand_by_drives.load(Ordering::SeqCst) && !self.is_over() {
                     py.detach(|| parking.wait());
                     continue;
                 }
-                self.rest(|idle| idle.retain(|other| !Arc::ptr_eq(other, parking)));
+                lock(&self.idle).retain(|other| !Arc::ptr_eq(other, parking));
             }
             self.wanted.store(true, Ordering::SeqCst);
             self.ring.ring();
@@ -119,13 +116,6 @@ impl<'a> Baton<'a> {
             return Some(self.driver(reactor));
         }
         None
-    }
-
-    /// Changes the list of idle slots.
-    fn rest(&self, change: impl FnOnce(&mut Vec<Arc<Parking>>)) {
-        let mut idle = lock(&self.idle);
-        change(&mut idle);
-        self.resting.store(idle.len(), Ordering::Relaxed);
     }
 
     /// Wakes the stand-by thread if it sleeps: a slot goes into the application. The caller's release
@@ -141,16 +131,9 @@ impl<'a> Baton<'a> {
         Driver { baton: self, reactor }
     }
 
-    /// Whether a slot has nothing to do.
-    pub fn has_idle(&self) -> bool {
-        self.resting.load(Ordering::Relaxed) > 0
-    }
-
     /// Has an idle slot drive, if there is one.
     fn call_idle(&self) -> bool {
-        let mut idle = lock(&self.idle);
-        let parking = idle.pop();
-        self.resting.store(idle.len(), Ordering::Relaxed);
+        let parking = lock(&self.idle).pop();
         parking.as_ref().inspect(|parking| parking.call()).is_some()
     }
 }

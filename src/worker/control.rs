@@ -178,16 +178,23 @@ impl<'a> Control<'a> {
         // Also when it has been told before that others would go on.
         if self.seat.stop_flag.is_set() && !self.closing.swap(true, Ordering::Relaxed) {
             // The end of the listeners. Else what waits there is left to the others.
-            reactor.drain_backlog(self.requests);
+            reactor.drain_backlog();
             self.retire(reactor, Retirement::Close);
         }
         if !self.closing.load(Ordering::Relaxed) {
             reactor.hand_over_waiting(self.requests);
             reactor.hand_over_idle(self.requests);
         }
-        if reactor.len() <= self.overdue.stuck() {
+        if reactor.len() <= self.overdue.stuck() && !self.takes_what_is_left(reactor) {
             self.end(0);
         }
+    }
+
+    /// At the end of the server, nobody else may be there for what is in the queue.
+    fn takes_what_is_left(&self, reactor: &mut Reactor<'_>) -> bool {
+        self.closing.load(Ordering::Relaxed)
+            && !self.is_stuck()
+            && reactor.take_over_one(self.requests)
     }
 
     fn retire(&self, reactor: &mut Reactor<'_>, how: Retirement) {
@@ -195,9 +202,9 @@ impl<'a> Control<'a> {
         reactor.retire(how, keep_alive.min(GRACE), GRACE);
     }
 
-    /// Whether another worker has a slot for what waits here.
-    pub fn others_are_idle(&self) -> bool {
-        !self.seat.stop_flag.is_set() && self.seat.scoreboard.any_idle()
+    /// Whether other workers may take what waits here.
+    pub fn has_others(&self) -> bool {
+        self.seat.config.workers > 1 && !self.seat.stop_flag.is_set()
     }
 
     /// When something is due that is not of the event loop: connections that could not be handed over

@@ -82,7 +82,6 @@ impl Slot<'_, '_> {
                 driver.poll(None)?
             } else {
                 let reactor = &mut *driver.reactor;
-                self.seat.slot.set_idle(reactor.takes_in());
                 // The only wait: threads of the application run meanwhile, and one of them may not
                 // let go of the interpreter. The master has to know of that as of a request.
                 let polled = py.detach(|| {
@@ -94,7 +93,6 @@ impl Slot<'_, '_> {
                     polled
                 });
                 mark.end_request();
-                self.seat.slot.set_idle(self.baton.has_idle());
                 driver.polled();
                 polled?
             };

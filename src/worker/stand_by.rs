@@ -17,7 +17,7 @@ const TICK: Duration = Duration::from_micros(500);
 const LONG_TICK: Duration = Duration::from_millis(1);
 const OFTEN: u64 = 16;
 
-/// How soon to look again whether another worker has a slot for what waits here, in nanoseconds.
+/// How soon to look again whether there is room in the queue for what waits here, in nanoseconds.
 const LOOK: u64 = 1_000_000;
 
 /// What the thread works with.
@@ -73,11 +73,10 @@ impl StandBy<'_, '_> {
                 return Ok(());
             }
             let mut until = self.control.next_look();
-            if driver.reactor.has_waiting() {
-                if self.control.others_are_idle() {
-                    driver.reactor.hand_over_waiting(self.requests);
-                }
+            if self.control.has_others() && driver.reactor.has_waiting() {
+                driver.reactor.hand_over_waiting(self.requests);
                 if driver.reactor.has_waiting() {
+                    // No room in the queue.
                     let look = time::monotonic_ns() + LOOK;
                     until = Some(until.map_or(look, |until| until.min(look)));
                 }
