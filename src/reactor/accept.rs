@@ -61,7 +61,8 @@ impl Reactor<'_> {
     /// Takes connections until one has brought a request, which is usually there already.
     pub(super) fn accept(&mut self, handler: &dyn Handler) -> Option<Ready> {
         while let Some(intake) = &mut self.intake {
-            let enough = intake.left == 0 || self.options.shared && intake.taken >= ACCEPT_WAITING;
+            let others = self.options.shared && !self.busy;
+            let enough = intake.left == 0 || others && intake.taken >= ACCEPT_WAITING;
             let source = intake.source;
             intake.left -= 1;
             if enough || !self.takes_from(source) {
@@ -104,6 +105,19 @@ impl Reactor<'_> {
                 self.settle(key);
             }
         }
+    }
+
+    /// While all slots are busy: takes in connections that nobody has taken, so that their requests
+    /// wait in the queue with all others. Tells whether there were any.
+    pub fn take_in_late(&mut self, handler: &dyn Handler) -> bool {
+        let before = self.serial;
+        for listener in 0..self.listeners.len() {
+            self.intake = Some(Intake::new(Source::Listener(listener)));
+            while let Some(ready) = self.accept(handler) {
+                self.keep_waiting(ready);
+            }
+        }
+        self.serial != before
     }
 
     /// Takes over a connection from the queue, and tells whether there was one.

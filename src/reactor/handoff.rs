@@ -71,6 +71,7 @@ impl Reactor<'_> {
                 self.waiting.push_front(waiting);
                 return;
             }
+            self.note_queued(waiting.ready.since);
             handler.sent();
         }
     }

@@ -11,6 +11,7 @@ mod handoff;
 mod input;
 mod job;
 mod output;
+mod overload;
 mod service;
 mod timers;
 
@@ -137,6 +138,9 @@ pub struct Reactor<'a> {
     ready: VecDeque<ConnectionId>,
     /// Complete requests that wait for a slot.
     waiting: VecDeque<Waiting>,
+    /// When the requests were complete that were put into the queue and may still be there, if that
+    /// matters.
+    queued: VecDeque<u64>,
     /// How many of them have their turn now.
     turns: usize,
     intake: Option<Intake>,
@@ -189,6 +193,7 @@ impl<'a> Reactor<'a> {
             timers: Timers::new(durations),
             ready: VecDeque::new(),
             waiting: VecDeque::new(),
+            queued: VecDeque::new(),
             turns: 0,
             intake: None,
             external: Vec::new(),
@@ -234,7 +239,7 @@ impl<'a> Reactor<'a> {
 
     /// Whether there is something to do without waiting.
     pub fn is_pressed(&self) -> bool {
-        !self.ready.is_empty()
+        !self.ready.is_empty() || !self.busy && !self.waiting.is_empty()
     }
 
     /// Whether something that the last [`Self::poll`] found is still to be looked at.
@@ -258,14 +263,12 @@ impl<'a> Reactor<'a> {
     /// # Errors
     /// The error of `epoll_wait(2)`.
     pub fn poll(&mut self, until: Option<u64>) -> io::Result<Wait> {
-        let mut deadline = self.timers.next();
-        if let Accepting::Resting(until) = self.accepting {
-            deadline = Some(deadline.map_or(until, |at| at.min(until)));
-        }
-        let deadline = match (deadline, until) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
+        let rest = match self.accepting {
+            Accepting::Resting(until) => Some(until),
+            _ => None,
         };
+        let deadlines = [self.timers.next(), rest, self.next_overdue(), until];
+        let deadline = deadlines.into_iter().flatten().min();
         let timeout = if self.is_pressed() {
             Some(Duration::ZERO)
         } else {
@@ -397,6 +400,7 @@ impl<'a> Reactor<'a> {
         {
             self.resume_accepting();
         }
+        self.shed_overdue(now, handler);
         if self.timers.next().is_none_or(|at| at > now) {
             return;
         }

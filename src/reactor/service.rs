@@ -119,23 +119,21 @@ impl Reactor<'_> {
         }
     }
 
-    /// Whether a request has waited too long for a slot.
-    pub(super) fn is_overdue(&self, waited: Duration) -> bool {
-        let patience = self.options.queue_patience;
-        !patience.is_zero() && waited > patience
-    }
-
-    /// Turns away a request that has waited too long for a slot.
-    pub(super) fn shed(&mut self, ready: &Ready, workspace: &Workspace, handler: &dyn Handler) {
-        let head = workspace.store.head(&workspace.head);
-        handler.shed();
-        self.reject(ready.id, &Reject::overloaded(ready.waited()), Some(head), handler);
-        self.settle(ready.id.key);
-    }
-
     /// Answers with an error page and gives up the connection.
     pub(super) fn reject(
         &mut self,
+        id: ConnectionId,
+        reject: &Reject,
+        head: Option<Head<'_>>,
+        handler: &dyn Handler,
+    ) {
+        self.reject_after(Duration::ZERO, id, reject, head, handler);
+    }
+
+    /// As [`Self::reject`], for a request that has waited for a slot.
+    pub(super) fn reject_after(
+        &mut self,
+        waited: Duration,
         id: ConnectionId,
         reject: &Reject,
         head: Option<Head<'_>>,
@@ -149,7 +147,7 @@ impl Reactor<'_> {
             proxy: connection.proxy.as_deref(),
             connection: id,
             listener: connection.listener,
-            waited: Duration::ZERO,
+            waited,
         });
         handler.rejected(reject, connection.peer, request.as_ref());
         self.answer_and_leave(id.key, &reject.page());

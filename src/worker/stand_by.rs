@@ -20,6 +20,11 @@ const OFTEN: u64 = 16;
 /// How soon to look again whether there is room in the queue for what waits here, in nanoseconds.
 const LOOK: u64 = 1_000_000;
 
+/// How soon to look for connections that no other worker has taken in, in nanoseconds: at first, and
+/// at most if there are none.
+const FIRST_CALL: u64 = 5_000_000;
+const LAST_CALL: u64 = 50_000_000;
+
 /// What the thread works with.
 pub struct StandBy<'w, 'a> {
     pub baton: &'w Baton<'a>,
@@ -61,6 +66,8 @@ impl StandBy<'_, '_> {
     fn drive(&self, driver: &mut Driver<'_, '_>) -> io::Result<()> {
         // What comes in is for others; what is in already is handed to them.
         driver.reactor.set_busy(true);
+        let mut pause = FIRST_CALL;
+        let mut call = time::monotonic_ns() + pause;
         loop {
             driver.reactor.gather(self.requests);
             if self.control.attend(driver) && self.control.is_stuck() {
@@ -72,15 +79,21 @@ impl StandBy<'_, '_> {
             if self.baton.slot_is_free() {
                 return Ok(());
             }
-            let mut until = self.control.next_look();
+            let now = time::monotonic_ns();
+            if now >= call {
+                let found = driver.reactor.take_in_late(self.requests);
+                pause = if found { FIRST_CALL } else { LAST_CALL.min(2 * pause) };
+                call = now + pause;
+            }
+            let mut until = call;
             if self.control.has_others() && driver.reactor.has_waiting() {
                 driver.reactor.hand_over_waiting(self.requests);
                 if driver.reactor.has_waiting() {
                     // No room in the queue.
-                    let look = time::monotonic_ns() + LOOK;
-                    until = Some(until.map_or(look, |until| until.min(look)));
+                    until = until.min(now + LOOK);
                 }
             }
+            let until = self.control.next_look().into_iter().chain([until]).min();
             driver.poll(until)?;
         }
     }
