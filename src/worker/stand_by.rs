@@ -86,7 +86,7 @@ impl StandBy<'_, '_> {
                 call = now + pause;
             }
             let mut until = call;
-            if self.control.has_others() && driver.reactor.has_waiting() {
+            if driver.reactor.has_waiting() && self.control.has_others() {
                 driver.reactor.hand_over_waiting(self.requests);
                 if driver.reactor.has_waiting() {
                     // No room in the queue.
