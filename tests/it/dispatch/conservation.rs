@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::{ask, builder, crowd, hold, hold_worker, request, seen};
+use nix::sys::signal::Signal;
+
+use super::{ask, builder, crowd, finish_all, hold, hold_worker, request, seen};
 use crate::harness::cases::on_rgunicorn;
-use crate::harness::{Client, ServerKind};
+use crate::harness::{Client, Server, ServerKind};
 
 on_rgunicorn!(
     behind_a_busy_worker,
@@ -13,6 +15,7 @@ on_rgunicorn!(
     back_when_it_is_free,
     all_slots_are_used,
     first_come_first_served,
+    grown,
 );
 
 /// Far more than a hand-over takes, far less than anybody is held.
@@ -20,9 +23,13 @@ const SOON: Duration = Duration::from_secs(2);
 
 /// A connection's next request does not wait for its worker.
 fn behind_a_busy_worker(kind: ServerKind) {
-    let server = builder(kind).start_ready(2);
-    let (worker, mut clients) = crowd(&server, 6);
-    let held = hold(&server, clients.pop().expect("six of them"));
+    behind_one_of_two(&builder(kind).start_ready(2));
+}
+
+#[track_caller]
+fn behind_one_of_two(server: &Server) {
+    let (worker, mut clients) = crowd(server, 6);
+    let held = hold(server, clients.pop().expect("six of them"));
     assert_eq!(held.pid, worker);
     for client in &mut clients {
         let began = Instant::now();
@@ -63,7 +70,7 @@ fn a_busy_worker_accepts_nothing(kind: ServerKind) {
             let pid = ask(&mut server.connect(), "/pid").pid();
             assert!(!busy.contains(&pid), "accepted by a worker without a slot");
         }
-        held.into_iter().for_each(|held| drop(held.finish()));
+        finish_all(held);
     }
 }
 
@@ -99,7 +106,7 @@ fn all_slots_are_used(kind: ServerKind) {
         let freed = first.pid;
         first.finish();
         assert_eq!(seen(&mut waiting).pid(), freed);
-        held.for_each(|held| drop(held.finish()));
+        finish_all(held);
     }
 }
 
@@ -127,4 +134,12 @@ fn first_come_first_served(kind: ServerKind) {
         .map(|number| log.find(&format!("/pid?{number} ")).expect("a line for each"))
         .collect();
     assert!(order.is_sorted(), "{log}");
+}
+
+/// Workers that have come by TTIN count, also if the server was started with one.
+fn grown(kind: ServerKind) {
+    let server = builder(kind).start_ready(1);
+    server.signal(Signal::SIGTTIN);
+    server.log.wait_for_count("note: loaded in ", 2);
+    behind_one_of_two(&server);
 }

@@ -53,7 +53,7 @@ fn stays_quiet(kind: ServerKind, workers: usize, threads: usize) {
         }
         let held: Vec<_> =
             (0..workers * threads).map(|_| hold(&server, server.connect())).collect();
-        held.into_iter().for_each(|held| clients.push(held.finish().0));
+        clients.extend(held.into_iter().map(|held| held.finish().0));
         for client in &mut clients {
             ask(client, "/pid");
         }

@@ -1,7 +1,7 @@
 //! Many requests on connections that move to and fro: what they need is given back.
 
 use super::steady::{Steady, assert_undisturbed};
-use super::{Held, builder, hold, in_full, request};
+use super::{Held, builder, finish_all, hold, in_full, request};
 use crate::harness::cases::on_rgunicorn;
 use crate::harness::wait::poll;
 use crate::harness::{BOUND, Server, ServerKind, process};
@@ -57,7 +57,7 @@ fn stays_small(kind: ServerKind, workers: usize, threads: usize) {
     let pids: Vec<i32> = server.workers().into_iter().chain([server.pid()]).collect();
     let own = |pid: i32| held.iter().filter(|held| held.pid == pid).count();
     let rest: Vec<usize> = pids.iter().map(|pid| footprint(*pid).0 - own(*pid)).collect();
-    held.into_iter().for_each(|held| drop(held.finish()));
+    finish_all(held);
     let at_rest = |what: &str| {
         poll(BOUND, || {
             let now: Vec<_> = pids.iter().map(|pid| footprint(*pid)).collect();

@@ -1,6 +1,7 @@
 //! A worker that is killed takes nothing with it but what it held itself.
 
 use std::io::ErrorKind;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
@@ -8,7 +9,7 @@ use super::{ask, builder, crowd, hold, hold_worker, request, seen};
 use crate::harness::cases::on_rgunicorn;
 use crate::harness::{BOUND, Client, ServerKind, process, until};
 
-on_rgunicorn!(what_was_given_away_is_safe, what_is_in_the_queue_is_safe, waiting_ones_are_its_own);
+on_rgunicorn!(what_was_given_away_is_safe, what_is_in_the_queue_is_safe, waiting_ones_are_safe);
 
 /// Fails unless the connection has ended without a word.
 #[track_caller]
@@ -45,10 +46,7 @@ fn what_was_given_away_is_safe(kind: ServerKind) {
 /// Connections on their way belong to nobody who could be killed.
 fn what_is_in_the_queue_is_safe(kind: ServerKind) {
     let server = builder(kind).start_ready(2);
-    let (oldest, other) = match server.wait_workers(2)[..] {
-        [oldest, other] => (oldest, other),
-        _ => unreachable!("two of them"),
-    };
+    let [oldest, other] = server.wait_workers(2)[..] else { unreachable!("two of them") };
     let mut held = hold_worker(&server, other);
     let (owner, mut clients) = crowd(&server, 6);
     assert_eq!(owner, oldest);
@@ -73,9 +71,8 @@ fn what_is_in_the_queue_is_safe(kind: ServerKind) {
     assert_eq!(seen(&mut clients[0]).fact("QUERY_STRING"), "half");
 }
 
-/// With all slots busy, requests wait in their workers: those of a killed one are lost, the others
-/// are answered.
-fn waiting_ones_are_its_own(kind: ServerKind) {
+/// With all slots busy, requests wait where nobody owns them, and are answered by whoever lives.
+fn waiting_ones_are_safe(kind: ServerKind) {
     let server = builder(kind).start_ready(2);
     let (worker, mut clients) = crowd(&server, 4);
     let mut own = hold(&server, clients.pop().expect("four of them"));
@@ -86,15 +83,17 @@ fn waiting_ones_are_its_own(kind: ServerKind) {
     }
     let survivor = hold(&server, server.connect());
     assert_ne!(survivor.pid, worker);
-    for client in clients.iter_mut().chain(&mut others) {
+    let mut idle = clients.pop().expect("three are left");
+    clients.append(&mut others);
+    for client in &mut clients {
         client.send(request("/facts"));
-        assert!(client.is_silent_for(std::time::Duration::from_millis(20)));
+        assert!(client.is_silent_for(Duration::from_millis(20)));
     }
     process::signal(worker, Signal::SIGKILL);
     assert_lost(&mut own.client);
-    clients.iter_mut().for_each(assert_lost);
-    survivor.finish();
-    for client in &mut others {
+    assert_lost(&mut idle);
+    for client in &mut clients {
         assert_ne!(seen(client).pid(), worker);
     }
+    survivor.finish();
 }

@@ -152,6 +152,14 @@ impl Held {
     }
 }
 
+/// Lets all of them go on.
+#[track_caller]
+fn finish_all(held: impl IntoIterator<Item = Held>) {
+    for held in held {
+        held.finish();
+    }
+}
+
 /// Holds the one slot of this worker.
 #[track_caller]
 fn hold_worker(server: &Server, pid: i32) -> Held {
@@ -165,7 +173,7 @@ fn hold_worker_by(server: &Server, pid: i32, connect: impl Fn() -> Client) -> He
     loop {
         let held = hold(server, connect());
         if held.pid == pid {
-            others.into_iter().for_each(|other: Held| drop(other.finish()));
+            finish_all(others);
             return held;
         }
         others.push(held);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{ask, builder, crowd, hold, request, seen};
+use super::{ask, builder, crowd, finish_all, hold, request, seen};
 use crate::harness::cases::on_rgunicorn;
 use crate::harness::{Server, ServerKind};
 
@@ -39,7 +39,7 @@ fn behind(kind: ServerKind, threads: usize) {
         client.assert_closed();
     }
     assert!(!server.log.text().contains("note: held /facts"));
-    held.into_iter().for_each(|held| drop(held.finish()));
+    finish_all(held);
     ask(&mut server.connect(), "/pid");
 }
 
@@ -82,7 +82,7 @@ fn waits_are_logged(kind: ServerKind) {
         assert_eq!(clients[0].response().status, 503);
         clients[1].send(request("/facts?answered"));
         assert!(clients[1].is_silent_for(Duration::from_millis(200)));
-        held.into_iter().for_each(|held| drop(held.finish()));
+        finish_all(held);
         seen(&mut clients[1]);
         ask(&mut clients[1], "/facts?at_once");
         let refused = logged(&server, "/facts?refused HTTP/1.1 503 ");

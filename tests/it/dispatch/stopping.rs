@@ -122,10 +122,7 @@ fn pipelined_requests_are_answered(kind: ServerKind) {
 /// What one worker has given away is taken by those that end as well.
 fn a_full_queue_is_emptied(kind: ServerKind) {
     let mut server = builder(kind).start_ready(2);
-    let (oldest, other) = match server.wait_workers(2)[..] {
-        [oldest, other] => (oldest, other),
-        _ => unreachable!("two of them"),
-    };
+    let [oldest, other] = server.wait_workers(2)[..] else { unreachable!("two of them") };
     let held = super::hold_worker(&server, other);
     let (owner, mut clients) = crowd(&server, 20);
     assert_eq!(owner, oldest);

@@ -5,7 +5,7 @@ use std::fs;
 use nix::sys::signal::Signal;
 
 use super::steady::{Steady, assert_undisturbed};
-use super::{ask, builder, crowd, hold, request};
+use super::{ask, builder, crowd, finish_all, hold, request};
 use crate::harness::cases::on_rgunicorn;
 use crate::harness::{BOUND, ServerKind, process, until};
 
@@ -170,7 +170,7 @@ fn handlers_run_in_the_main_thread(kind: ServerKind) {
             .map(|_| hold(&server, server.connect()))
             .collect();
         alarm(2);
-        held.into_iter().for_each(|held| drop(held.finish()));
+        finish_all(held);
         alarm(3);
         assert_eq!(server.log.text().matches("note: alarm in ").count(), 3);
     }
