@@ -198,16 +198,13 @@ impl Reactor<'_> {
         {
             return self.body_fault(id, &fault, head, handler);
         }
-        self.expect_continue(id.key, head);
         let decoder = BodyDecoder::new(framing);
         if !self.options.buffering {
             let raw = std::mem::take(rest).to_vec();
             let on_demand = Box::new(OnDemand::new(decoder, raw, self.options.body_limit));
-            if self.flush_interim(id.key).is_err() {
-                return Next::Stop;
-            }
             return self.complete(id, (head_bytes, store), Body::Stream, Some(on_demand), true);
         }
+        self.expect_continue(id.key, head);
         let buffer = BodyBuffer::new(expected, &self.options.storage);
         let mut body = IncomingBody { decoder, buffer };
         match self.receive(&mut body, rest) {

@@ -161,6 +161,8 @@ pub struct Reactor<'a> {
     /// The queue is watched.
     receiving: bool,
     retiring: Option<Retirement>,
+    /// When connections of a worker that retires are to have had their time.
+    last_call: u64,
 }
 
 /// What becomes of the connections of a worker that retires.
@@ -207,6 +209,7 @@ impl<'a> Reactor<'a> {
             listening: false,
             receiving: false,
             retiring: None,
+            last_call: 0,
         };
         reactor.watch_sources();
         Ok(reactor)
@@ -378,6 +381,7 @@ impl<'a> Reactor<'a> {
         self.retiring = Some(how);
         self.pause_accepting(Accepting::No);
         let now = time::monotonic_coarse_ns();
+        self.last_call = now.saturating_add(u64::try_from(head.as_nanos()).unwrap_or(u64::MAX));
         self.timers.shorten(Kind::Idle, idle, now);
         self.timers.shorten(Kind::Head, head, now);
         for (_, connection) in &self.connections {

@@ -12,7 +12,7 @@ use super::job::{Finished, Job, Ready, Workspace};
 use super::output::Flush;
 use super::timers::Kind;
 use super::{ConnectionId, Handler, LINGER_BYTES, Reactor, Request, Retirement};
-use crate::http::{Head, Reject};
+use crate::http::{CONTINUE, Head, Reject};
 use crate::sys::epoll::Interest;
 use crate::sys::socket::Io;
 use crate::sys::time;
@@ -43,14 +43,20 @@ impl Reactor<'_> {
         let head = workspace.store.head(&workspace.head);
         handler.taken(waited);
         let keep_alive = head.keep_alive()
-            && self.retiring != Some(Retirement::Close)
+            && (self.retiring != Some(Retirement::Close) || !last && self.is_last_call())
             // Somebody may be waiting for the room.
             && self.accepting != Accepting::Full
             && !self.options.keep_alive.is_zero();
         let at_once = last && !head.keep_alive();
         let facts = Facts { minor: head.minor(), head: head.is_head(), keep_alive, at_once };
         let connection = &mut self.connections[id.key as usize];
-        let output = std::mem::take(&mut connection.output);
+        let mut output = std::mem::take(&mut connection.output);
+        if on_demand.is_some() && head.expect_continue() {
+            // Not before a slot has it: until then it may go to another worker. A broken connection
+            // shows when it is used.
+            output.push_bytes(CONTINUE);
+            let _ = output.flush(&connection.stream);
+        }
         let on_demand = on_demand.map(|body| *body);
         exchange.begin(Arc::clone(&connection.stream), output, facts, on_demand);
         Job {
@@ -62,6 +68,12 @@ impl Reactor<'_> {
             at_once,
             waited,
         }
+    }
+
+    /// Whether requests that were received behind others are still answered, so that clients that
+    /// pipeline lose none. One that goes on and on does not keep the server from ending.
+    fn is_last_call(&self) -> bool {
+        time::monotonic_coarse_ns() < self.last_call
     }
 
     /// Decides what becomes of a connection behind its response.

@@ -95,12 +95,14 @@ impl<'a> Baton<'a> {
             if let Some(reactor) = try_lock(&self.reactor) {
                 return Some(self.driver(reactor));
             }
+            // Also if it is the stand-by thread that drives: another slot may be faster than this one
+            // to take its place, and then drive for any time.
+            if let Some(finished) = finished.take() {
+                lock(&self.returned).push(finished);
+                self.returns.fetch_add(1, Ordering::Release);
+                self.ring.ring();
+            }
             if !self.stand_by_drives.load(Ordering::SeqCst) {
-                if let Some(finished) = finished.take() {
-                    lock(&self.returned).push(finished);
-                    self.returns.fetch_add(1, Ordering::Release);
-                    self.ring.ring();
-                }
                 lock(&self.idle).push(Arc::clone(parking));
                 // The stand-by thread looks at the list after it has said that it drives.
                 if !self.stand_by_drives.load(Ordering::SeqCst) && !self.is_over() {

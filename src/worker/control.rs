@@ -92,7 +92,6 @@ impl<'a> Control<'a> {
     /// Deals with what is not of connections; `true` when the worker is to end.
     #[inline]
     pub fn attend(&self, driver: &mut Driver<'_, '_>) -> bool {
-        driver.finish_returned();
         while let Some(id) = driver.reactor.next_external() {
             match id {
                 Self::RING => driver.ring().silence(),
@@ -105,6 +104,8 @@ impl<'a> Control<'a> {
                 }
             }
         }
+        // Behind the silencing: what is returned later rings anew.
+        driver.finish_returned();
         self.tend(&mut driver.reactor)
     }
 

@@ -6,6 +6,7 @@
 mod bad_input;
 mod conformance;
 mod differential;
+mod dispatch;
 mod django;
 mod flask;
 mod harness;
