@@ -109,7 +109,8 @@ class Comparison:
         case = self.cases.case(number)
         ours, theirs = self.exchange(case, QUIET)
         self.answered.update(answer.status for answer in ours.answers)
-        return (number, case) if rules.differences(ours, theirs) else None
+        found = rules.differences(ours, theirs)
+        return (number, case, found) if found else None
 
     def disagreement(self, case):
         """Tries a case again, alone: outcomes and differences if the servers still disagree."""
@@ -123,10 +124,13 @@ class Comparison:
 
         return rules.explain(case, ours, theirs, ask)
 
-    def judge(self, number, case):
+    def judge(self, number, case, found):
         again = self.disagreement(case)
         if again is None:
+            # A connection that is closed on what was not read may be reset, or not. Anything else is
+            # worth a look.
             self.explained["once_only"] += 1
+            print(f"case {number}, once only:", "; ".join(each.text for each in found), flush=True)
             return
         reason = self.explain(case, again[0], again[1])
         if reason is not None:
