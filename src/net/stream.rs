@@ -27,6 +27,11 @@ impl Stream {
         socket::send(&self.fd, bytes)
     }
 
+    /// Sends what the close of the connection follows at once.
+    pub fn send_before_close(&self, bytes: &[u8]) -> Io {
+        socket::send_more(&self.fd, bytes)
+    }
+
     pub fn send_vectored(&self, slices: &[IoSlice<'_>]) -> Io {
         socket::send_vectored(&self.fd, slices)
     }

@@ -13,7 +13,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use self::receiving::{Incoming, Received};
-use self::sending::{Phase, Response, When};
+pub use self::sending::When;
+use self::sending::{Phase, Response};
 use super::output::{Output, Shared};
 use crate::http::{HeadParser, HeaderBlock, Reject, error_page};
 use crate::net::stream::Stream;
@@ -27,6 +28,8 @@ pub struct Facts {
     pub head: bool,
     /// Both sides are willing to keep the connection.
     pub keep_alive: bool,
+    /// The client sends nothing more: the connection is closed as soon as the response is out.
+    pub at_once: bool,
 }
 
 /// Why a call of the application side was refused.
@@ -147,6 +150,7 @@ impl Exchange {
         response.sent = 0;
         response.dropped = false;
         response.closing = false;
+        response.close_follows = false;
         response.broken = false;
         response.plan = None;
         response.status.clear();
@@ -247,41 +251,12 @@ impl Exchange {
         &self,
         serial: u64,
         bytes: &[u8],
+        when: When,
         hold: impl FnOnce() -> Shared,
     ) -> Result<Progress, Refusal> {
         let mut response = self.lock();
         response.ready(serial)?;
-        response.send(bytes, When::Now, hold)
-    }
-
-    /// Sends a piece of the body that others follow at once.
-    ///
-    /// # Errors
-    /// See [`Refusal`].
-    pub fn write_more(
-        &self,
-        serial: u64,
-        bytes: &[u8],
-        hold: impl FnOnce() -> Shared,
-    ) -> Result<Progress, Refusal> {
-        let mut response = self.lock();
-        response.ready(serial)?;
-        response.send(bytes, When::Later, hold)
-    }
-
-    /// Sends the only or last piece of the body.
-    ///
-    /// # Errors
-    /// See [`Refusal`].
-    pub fn write_last(
-        &self,
-        serial: u64,
-        bytes: &[u8],
-        hold: impl FnOnce() -> Shared,
-    ) -> Result<(), Refusal> {
-        let mut response = self.lock();
-        response.ready(serial)?;
-        response.send(bytes, When::Last, hold).map(drop)
+        response.send(bytes, when, hold)
     }
 
     /// Sends what is left to send: the head if there was no body, the end of a chunked body.
@@ -289,7 +264,7 @@ impl Exchange {
     /// # Errors
     /// See [`Refusal`].
     pub fn finish(&self, serial: u64) -> Result<(), Refusal> {
-        self.write_last(serial, b"", || Box::new([]))
+        self.write(serial, b"", When::Last, || Box::new([])).map(drop)
     }
 
     /// Sends `count` bytes of a file from `offset` as the whole body.

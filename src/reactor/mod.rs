@@ -23,7 +23,7 @@ use slab::Slab;
 use self::accept::Accepting;
 pub use self::body::{Body, Storage};
 use self::connection::{Connection, State};
-pub use self::exchange::{Exchange, Patience, Progress, Received, Refusal, Summary};
+pub use self::exchange::{Exchange, Patience, Progress, Received, Refusal, Summary, When};
 pub use self::output::Shared;
 use self::timers::{Durations, Kind, Timers};
 use crate::http::{Head, HeadParser, HeadStore, ProxyInfo, ProxyProtocol, Reject, TrustList};

@@ -44,7 +44,8 @@ impl Reactor<'_> {
             // Somebody may be waiting for the room.
             && self.accepting != Accepting::Full
             && !self.options.keep_alive.is_zero();
-        let facts = Facts { minor: head.minor(), head: head.is_head(), keep_alive };
+        let at_once = last && !head.keep_alive();
+        let facts = Facts { minor: head.minor(), head: head.is_head(), keep_alive, at_once };
         let request = Request {
             head,
             body,
@@ -74,8 +75,7 @@ impl Reactor<'_> {
             }
         }
         let reusable = ending.fate == Fate::Keep;
-        let at_once = last && ending.all_read && !head.keep_alive();
-        let leave = if at_once { Leave::AtOnce } else { Leave::Lingering };
+        let leave = if at_once && ending.all_read { Leave::AtOnce } else { Leave::Lingering };
         let connection = &mut self.connections[id.key as usize];
         connection.proxy = proxy;
         connection.served = true;

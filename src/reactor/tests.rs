@@ -25,7 +25,7 @@ impl Handler for Echo {
             })
             .expect("a valid response");
         exchange
-            .write_last(serial, request.head.target(), || Box::new([]))
+            .write(serial, request.head.target(), When::End, || Box::new([]))
             .expect("the client is there");
     }
 

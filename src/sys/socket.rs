@@ -112,6 +112,12 @@ pub fn send(fd: impl AsFd, bytes: &[u8]) -> Io {
     outcome(nix_send(fd.as_fd().as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL))
 }
 
+/// As [`send`], and the kernel may keep the bytes until the next call: `MSG_MORE` of send(2).
+pub fn send_more(fd: impl AsFd, bytes: &[u8]) -> Io {
+    let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::from_bits_retain(libc::MSG_MORE);
+    outcome(nix_send(fd.as_fd().as_raw_fd(), bytes, flags))
+}
+
 /// writev(2); the process ignores `SIGPIPE`.
 pub fn send_vectored(fd: impl AsFd, slices: &[IoSlice<'_>]) -> Io {
     outcome(nix::sys::uio::writev(fd.as_fd(), slices))

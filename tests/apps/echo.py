@@ -10,6 +10,15 @@ def app(environ, start_response):
     return ["\n".join(lines).encode("latin-1", "backslashreplace")]
 
 
+def objects(environ, start_response):
+    """What the objects in environ can do."""
+    names = ("read", "readline", "readlines", "__iter__", "close", "seek")
+    able = [name for name in names if hasattr(environ["wsgi.input"], name)]
+    print("printed to wsgi.errors", file=environ["wsgi.errors"])
+    start_response("200 OK", [])
+    return [repr((able, callable(environ["wsgi.early_hints"]))).encode()]
+
+
 def quiet(environ, start_response):
     """Answers without touching the request body."""
     body = environ["PATH_INFO"].encode("latin-1")

@@ -171,10 +171,45 @@ def os_error(environ, start_response):
     raise OSError(errno.ENOENT, "gone")
 
 
+def raises_started(environ, start_response):
+    start_response("200 OK", [("Content-Length", "9")])
+    raise ValueError("after start_response")
+
+
+def exits_late(environ, start_response):
+    start_response("200 OK", [])
+    yield b"part"
+    sys.exit(7)
+
+
+def waits_in_close(environ, start_response):
+    """Shows in close what came before it; the client opens the pipe when it has the response."""
+
+    class Waiting(Body):
+        def close(self):
+            with open(environ["QUERY_STRING"]) as pipe:
+                pipe.read()
+            with open(os.environ["ACCESS_LOG"]) as log:
+                note("logged before close:", "/waits_in_close" in log.read())
+
+    start_response("200 OK", [])
+    return Waiting("waits_in_close", [b"whole"])
+
+
+def never_starts(environ, start_response):
+    return [b"body"]
+
+
 def twice(environ, start_response):
     start_response("200 OK", [])
     start_response("200 OK", [])
     return []
+
+
+def twice_late(environ, start_response):
+    start_response("200 OK", [])
+    yield b"part"
+    start_response("200 OK", [])
 
 
 def recovers(environ, start_response):
@@ -201,9 +236,34 @@ def recovers_late(environ, start_response):
             raise
 
 
+def recovers_behind_nothing(environ, start_response):
+    """An empty item has sent the headers."""
+    start_response("200 OK", [("X-Old", "1")])
+    yield b""
+    try:
+        raise ValueError("too late")
+    except ValueError:
+        start_response("500 Late", [], sys.exc_info())
+
+
 def text_item(environ, start_response):
     start_response("200 OK", [])
     return ["text"]
+
+
+def text_written(environ, start_response):
+    start_response("200 OK", [])("text")
+    return []
+
+
+def text_later(environ, start_response):
+    start_response("200 OK", [])
+    return [b"part", "text"]
+
+
+def buffer_item(environ, start_response):
+    start_response("200 OK", [])
+    return [bytearray(b"ab")]
 
 
 def bare_bytes(environ, start_response):
@@ -232,6 +292,26 @@ def bad_name(environ, start_response):
 
 def bad_value(environ, start_response):
     start_response("200 OK", [("X-Bad", "1\r\nX-Injected: 1")])
+    return []
+
+
+def bytes_name(environ, start_response):
+    start_response("200 OK", [(b"X-Bad", "1")])
+    return []
+
+
+def empty_name(environ, start_response):
+    start_response("200 OK", [("", "1")])
+    return []
+
+
+def wide_name(environ, start_response):
+    start_response("200 OK", [("X-\u20ac", "1")])
+    return []
+
+
+def wide_value(environ, start_response):
+    start_response("200 OK", [("X-Wide", "\u20ac")])
     return []
 
 

@@ -14,6 +14,11 @@ def unsized(environ, start_response):
     return [b"one", b"", b"twotwotwotwotwotwo", b"3"]
 
 
+def sizes(environ, start_response):
+    start_response("200 OK", [("X-After", "1")])
+    return [b"x" * 0xab, b"y" * 0xabc]
+
+
 def empty(environ, start_response):
     start_response("200 OK", [])
     return []
@@ -33,6 +38,27 @@ def teapot(environ, start_response):
 def number_only(environ, start_response):
     start_response("299", [("Content-Length", "2")])
     return [b"ok"]
+
+
+def latin_status(environ, start_response):
+    start_response("200 Tr\xe8s bien", [("Content-Length", "2")])
+    return [b"ok"]
+
+
+def listed(environ, start_response):
+    """Headers in any sequence of sequences, and arguments by name."""
+    start_response(status="200 OK", headers=(["X-A", "1"], ("X-B", "2")), exc_info=None)
+    return [b"ok"]
+
+
+def two_lengths(environ, start_response):
+    start_response("200 OK", [("Content-Length", "9"), ("Content-Length", "2")])
+    return [b"okay"]
+
+
+def negative_length(environ, start_response):
+    start_response("200 OK", [("Content-Length", "-1")])
+    return [b"okay"]
 
 
 def headers(environ, start_response):
@@ -63,6 +89,11 @@ def headers(environ, start_response):
 def no_content(environ, start_response):
     start_response("204 No Content", [("Content-Length", "3"), ("X-Kept", "1")])
     return [b"abc"]
+
+
+def interim(environ, start_response):
+    start_response("199 Odd", [("Content-Length", "3"), ("X-Kept", "1")])
+    return [b"a", b"bc"]
 
 
 def not_modified(environ, start_response):
@@ -119,6 +150,22 @@ def gated_write(environ, start_response):
     return [b" second"]
 
 
+def gated_head(environ, start_response):
+    """There is nothing yet, but the head is due."""
+    start_response("200 OK", [("X-Early", "1")])
+    yield b""
+    with open(environ["QUERY_STRING"]) as pipe:
+        pipe.read()
+    yield b"late"
+
+
+def gated_head_write(environ, start_response):
+    start_response("200 OK", [("X-Early", "1")])(b"")
+    with open(environ["QUERY_STRING"]) as pipe:
+        pipe.read()
+    return [b"late"]
+
+
 def large(environ, start_response):
     start_response("200 OK", [("Content-Length", str(2 * 1048576))])
     return [b"l" * 2 * 1048576]
@@ -130,6 +177,40 @@ def file(environ, start_response):
     source = open(os.environ["FILE"], "rb")
     source.seek(int(offset))
     start_response("200 OK", [("Content-Length", length)] if length else [])
+    return environ["wsgi.file_wrapper"](source)
+
+
+def half_read(environ, start_response):
+    """The application has read the beginning, and Python some more."""
+    source = open(os.environ["FILE"], "rb")
+    source.read(10)
+    start_response("200 OK", [])
+    return environ["wsgi.file_wrapper"](source)
+
+
+class Descriptor:
+    """A file of which only the descriptor is known."""
+
+    def __init__(self, path):
+        self.number = os.open(path, os.O_RDONLY)
+
+    def fileno(self):
+        return self.number
+
+    def read(self, size):
+        print("descriptor read", file=sys.stderr, flush=True)
+        return os.read(self.number, size)
+
+    def close(self):
+        position = os.lseek(self.number, 0, os.SEEK_CUR)
+        print("descriptor closed at", position, file=sys.stderr, flush=True)
+        os.close(self.number)
+
+
+def descriptor(environ, start_response):
+    source = Descriptor(os.environ["FILE"])
+    os.lseek(source.number, 10, os.SEEK_SET)
+    start_response("200 OK", [("Content-Length", "20")])
     return environ["wsgi.file_wrapper"](source)
 
 
@@ -159,7 +240,8 @@ def wrapper(environ, start_response):
     kind = environ["wsgi.file_wrapper"]
     made = kind(Opaque(b"z" * 10000))
     facts = [isinstance(kind, type), isinstance(made, kind), made.filelike.data[:1],
-             [len(block) for block in made], hasattr(kind(open(os.devnull, "rb")), "close")]
+             [len(block) for block in made], hasattr(kind(open(os.devnull, "rb")), "close"),
+             hasattr(kind(object()), "close")]
     start_response("200 OK", [])
     return [repr(facts).encode()]
 

@@ -71,6 +71,7 @@ def untouched(environ, start_response):
 HINTS = {
     "str": [("Link", "</style.css>; rel=preload"), ("X-Latin", "caf\xe9")],
     "bytes": [(b"Link", b"</style.css>; rel=preload")],
+    "lists": (["Link", "</style.css>; rel=preload"],),
     "none": [],
     "name": [("Bad Name", "x")],
     "value": [("X-Bad", "a\r\nX-Injected: b")],

@@ -10,13 +10,13 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use super::callables::Callables;
 use super::environ::{Environ, Settings};
 use super::file_wrapper::FileWrapper;
-use super::start_response::{self, ClientGone, More, RefusedBody};
+use super::start_response::{self, ClientGone, RefusedBody};
 use crate::app::{AccessSink, App};
 use crate::http::Reject;
 use crate::python::ffi::{self, HeldBytes};
 use crate::python::loader::exit_status;
 use crate::python::{interpreter, support};
-use crate::reactor::{Exchange, Refusal, Request, Shared};
+use crate::reactor::{Exchange, Refusal, Request, Shared, When};
 use crate::sys::process;
 
 /// A loaded WSGI application and what is reused from request to request.
@@ -211,7 +211,7 @@ fn send_body(
         // They are all there, so nothing is delayed by sending them together.
         for item in list {
             let bytes = start_response::bytes(&item)?;
-            start_response::send(py, exchange, serial, bytes, More::AtOnce)?;
+            start_response::send(py, exchange, serial, bytes, When::Later)?;
         }
         return exchange.finish(serial).map_err(refused);
     } else if let Ok(tuple) = iterable.cast_exact::<PyTuple>()
@@ -229,7 +229,7 @@ fn send_body(
     let mut items = iterable.try_iter()?;
     while let Some(item) = worker_only(py, items.next().transpose())? {
         let bytes = start_response::bytes(&item)?;
-        start_response::send(py, exchange, serial, bytes, More::Unknown)?;
+        start_response::send(py, exchange, serial, bytes, When::Now)?;
     }
     exchange.finish(serial).map_err(refused)
 }
@@ -261,7 +261,7 @@ fn refused(refusal: Refusal) -> PyErr {
 fn send_only(item: &Bound<'_, PyAny>, exchange: &Exchange, serial: u64) -> PyResult<()> {
     let bytes = start_response::bytes(item)?;
     let hold = || Box::new(HeldBytes::new(bytes)) as Shared;
-    exchange.write_last(serial, bytes.as_bytes(), hold).map_err(refused)
+    exchange.write(serial, bytes.as_bytes(), When::End, hold).map(drop).map_err(refused)
 }
 
 /// Calls `close` if the iterable has it, whatever happened before.

@@ -1,6 +1,7 @@
 //! `wsgi.file_wrapper` (PEP 3333, "Optional Platform-Specific File Handling").
 
 use std::fs::File;
+use std::io::Seek;
 
 use pyo3::exceptions::PyAttributeError;
 use pyo3::prelude::*;
@@ -65,9 +66,12 @@ impl FileWrapper {
     pub fn range(&self, py: Python<'_>) -> Option<Range> {
         let filelike = self.filelike.bind(py);
         let number: i32 = filelike.call_method0("fileno").ok()?.extract().ok()?;
-        // A buffered reader is ahead of its descriptor: its own idea of the position counts.
-        let offset: u64 = filelike.call_method0("tell").ok()?.extract().ok()?;
-        let file = fd::duplicate(number).ok()?;
+        let mut file = fd::duplicate(number).ok()?;
+        let offset: u64 = match filelike.getattr_opt("tell").ok()? {
+            // A buffered reader is ahead of its descriptor: its own idea of the position counts.
+            Some(tell) => tell.call0().ok()?.extract().ok()?,
+            None => file.stream_position().ok()?,
+        };
         let metadata = file.metadata().ok()?;
         if !metadata.is_file() {
             return None;

@@ -8,7 +8,7 @@ use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
 use crate::http::{HeadError, HeaderBlock, Reject, check_status};
 use crate::python::ffi::{self, HeldBytes};
-use crate::reactor::{Exchange, Progress, Refusal, Shared};
+use crate::reactor::{Exchange, Progress, Refusal, Shared, When};
 
 /// The object whose methods applications call.
 #[pyclass(frozen, module = "rgunicorn")]
@@ -68,7 +68,7 @@ impl Responder {
     fn early_hints(&self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
         let mut block = HeaderBlock::new();
         for pair in headers.try_iter()? {
-            let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = pair?.extract()?;
+            let [name, value] = unpack(&pair?)?;
             block.push(&octets(&name)?, &octets(&value)?).map_err(|error| invalid(&error))?;
         }
         self.exchange.early_hints(self.serial, &block).map_err(|refusal| error_of(refusal.widen()))
@@ -84,17 +84,8 @@ impl Responder {
 impl Write {
     fn __call__(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let data = bytes(data)?;
-        send(py, &self.exchange, self.serial, data, More::Unknown)
+        send(py, &self.exchange, self.serial, data, When::Now)
     }
-}
-
-/// What is known of the next piece of a body.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum More {
-    /// It is there, or the end is.
-    AtOnce,
-    /// The application has yet to be asked.
-    Unknown,
 }
 
 /// Creates the types of this module.
@@ -111,13 +102,10 @@ pub fn send(
     exchange: &Exchange,
     serial: u64,
     data: &Bound<'_, PyBytes>,
-    more: More,
+    when: When,
 ) -> PyResult<()> {
     let hold = || Box::new(HeldBytes::new(data)) as Shared;
-    let written = match more {
-        More::Unknown => exchange.write(serial, data.as_bytes(), hold),
-        More::AtOnce => exchange.write_more(serial, data.as_bytes(), hold),
-    };
+    let written = exchange.write(serial, data.as_bytes(), when, hold);
     let mut progress = written.map_err(|refusal| error_of(refusal.widen()))?;
     while progress == Progress::Full {
         progress =
@@ -198,13 +186,28 @@ fn add(pair: &Bound<'_, PyAny>, block: &mut HeaderBlock) -> PyResult<()> {
         name = tuple.get_item(0)?;
         value = tuple.get_item(1)?;
     } else {
-        (name, value) = pair.extract()?;
+        [name, value] = unpack(pair)?;
     }
     let (name, value) = (text(&name)?, text(&value)?);
-    let name_bytes = ffi::latin1_bytes(name).unwrap_or(b"");
-    let value_bytes = ffi::latin1_bytes(value)
-        .ok_or_else(|| PyValueError::new_err(format!("Invalid header value {}", shown(value))))?;
+    let name_bytes = ffi::latin1_bytes(name).ok_or_else(|| {
+        let name = shown(name);
+        PyValueError::new_err(format!("Invalid response header name from the application: {name}"))
+    })?;
+    // Without the value, which may be a secret.
+    let value_bytes = ffi::latin1_bytes(value).ok_or_else(|| {
+        let name = shown(name);
+        PyValueError::new_err(format!("Invalid response header from the application: {name}"))
+    })?;
     block.push(name_bytes, value_bytes).map_err(|error| invalid(&error))
+}
+
+/// Name and value of a header from whatever Python can unpack into two: PEP 3333 says tuples, but
+/// some applications have lists.
+fn unpack<'py>(pair: &Bound<'py, PyAny>) -> PyResult<[Bound<'py, PyAny>; 2]> {
+    let parts = pair.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+    parts.try_into().map_err(|_| {
+        PyValueError::new_err(format!("a header is a name and a value, not {}", shown(pair)))
+    })
 }
 
 fn invalid(error: &HeadError) -> PyErr {

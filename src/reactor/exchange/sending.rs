@@ -18,13 +18,16 @@ use crate::sys::{socket::Io, time};
 const COPY_LIMIT: usize = 16 * 1024;
 /// When a piece of a body goes out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum When {
+pub enum When {
     /// With the next piece, which is there already.
     Later,
     /// At once: the application takes its time for the next piece.
     Now,
-    /// At once, and nothing comes behind it.
+    /// At once, and no piece comes behind it.
     Last,
+    /// Like `Last`, and the application has nothing left to do for the request: if the connection
+    /// is to be closed, the close may leave in the same packet.
+    End,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +71,8 @@ pub(super) struct Response {
     /// An application that is ahead of its client by more than this waits.
     pub(super) high_water: usize,
     pub(super) output: Output,
+    /// Nothing happens between the last bytes and the close of the connection.
+    pub(super) close_follows: bool,
     /// Bytes that go out with the next call to the kernel.
     pub(super) scratch: Vec<u8>,
     pub(super) date: DateCache,
@@ -78,7 +83,7 @@ impl Response {
         Self {
             serial: 0,
             phase: Phase::Over,
-            facts: Facts { minor: 1, head: false, keep_alive: false },
+            facts: Facts { minor: 1, head: false, keep_alive: false, at_once: false },
             stream: None,
             status: Vec::new(),
             headers: HeaderBlock::new(),
@@ -94,6 +99,7 @@ impl Response {
             parser,
             high_water,
             output: Output::default(),
+            close_follows: false,
             scratch: Vec::with_capacity(2 * COPY_LIMIT),
             date: DateCache::new(),
         }
@@ -144,7 +150,7 @@ impl Response {
             // connection is gone.
             let _ = stream.set_blocking(false);
         }
-        let Facts { minor, head, keep_alive } = self.facts;
+        let Facts { minor, head, keep_alive, .. } = self.facts;
         let keep_alive = keep_alive && !self.taken_over;
         let plan = Plan::new(minor, head, self.code, &self.headers, keep_alive);
         if let ResponseBody::Length(length) = plan.body {
@@ -166,6 +172,7 @@ impl Response {
         when: When,
         hold: impl FnOnce() -> Shared,
     ) -> Result<Progress, Refusal> {
+        let last = matches!(when, When::Last | When::End);
         let mut body = bytes;
         let mut suffix: &[u8] = b"";
         match self.plan().body {
@@ -183,7 +190,7 @@ impl Response {
                 if !bytes.is_empty() {
                     chunk_prefix(&mut self.scratch, bytes.len());
                 }
-                suffix = match (bytes.is_empty(), when == When::Last) {
+                suffix = match (bytes.is_empty(), last) {
                     (false, false) => CHUNK_END,
                     (false, true) => b"\r\n0\r\n\r\n",
                     (true, true) => LAST_CHUNK,
@@ -192,7 +199,7 @@ impl Response {
             }
         }
         self.sent += body.len() as u64;
-        if when == When::Last {
+        if last {
             self.complete();
         }
         if when == When::Later && self.scratch.len() + body.len() <= COPY_LIMIT {
@@ -200,6 +207,7 @@ impl Response {
             self.scratch.extend_from_slice(suffix);
             return Ok(Progress::Open);
         }
+        self.close_follows = when == When::End && self.facts.at_once;
         self.transmit(body, suffix, hold)?;
         Ok(if self.output.buffered() > self.high_water { Progress::Full } else { Progress::Open })
     }
@@ -303,7 +311,9 @@ impl Response {
         let mut sent = 0;
         if self.output.is_empty() {
             let Some(stream) = &self.stream else { return Err(Refusal::Over) };
-            let outcome = if parts[1].is_empty() {
+            let outcome = if parts[1].is_empty() && self.close_follows {
+                stream.send_before_close(parts[0])
+            } else if parts[1].is_empty() {
                 stream.send(parts[0])
             } else {
                 stream.send_vectored(&parts.map(IoSlice::new))

@@ -3,7 +3,7 @@
 use crate::harness::cases::{cases, on_both_servers};
 use crate::harness::{Builder, Server, ServerKind};
 
-on_both_servers!(default_format, atoms, durations, to_a_file);
+on_both_servers!(default_format, body_errors, atoms, durations, to_a_file);
 
 fn default_format(kind: ServerKind) {
     let server = Builder::new(kind)
@@ -47,20 +47,40 @@ fn referer_and_agent(server: &Server) {
 fn head_errors_have_no_line(server: &Server) {
     let mark = server.out.mark();
     server.exchange("BAD\r\n\r\n");
-    server.exchange("GET /unseen HTTP/1.1\r\nNoColon\r\n\r\n");
+    for line in ["NoColon", "Transfer-Encoding: zip", "Expect: foo", "X_A: 1\r\nX: a\0b"] {
+        server.exchange(format!("GET /unseen HTTP/1.1\r\n{line}\r\n\r\n"));
+    }
     server.exchange("GET /seen HTTP/1.1\r\nConnection: close\r\n\r\n");
     server.out.wait_for_since(mark, "/seen");
     assert_eq!(server.out.since(mark).lines().count(), 1, "{}", server.out.since(mark));
 }
 
 fn framing_errors_have_one(server: &Server) {
-    let request = "POST /framing HTTP/1.1\r\nContent-Length: 1, 1\r\n\r\n";
-    let line = line_of(server, request, "/framing");
-    assert!(line.contains("\"POST /framing HTTP/1.1\" 400 0 "), "{line}");
+    for (number, lines) in [
+        "Content-Length: 1, 1\r\n",
+        "Transfer-Encoding: chunked, chunked\r\n",
+        "Host: a\r\nHost: a\r\n",
+        "Content-Type: a\r\nContent-Type: a\r\n",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let target = format!("/framing{number}");
+        let line = line_of(server, &format!("POST {target} HTTP/1.1\r\n{lines}\r\n"), &target);
+        assert!(line.contains(&format!("\"POST {target} HTTP/1.1\" 400 0 ")), "{line}");
+    }
     // The scheme comes from a trusted peer here: a known request, refused for its path.
     let request = "GET /elsewhere HTTP/1.1\r\nSCRIPT_NAME: /p\r\n\r\n";
     let line = line_of(server, request, "/elsewhere");
     assert!(line.contains("\"GET /elsewhere HTTP/1.1\" 500 0 "), "{line}");
+}
+
+/// Errors in a body that the application wants.
+fn body_errors(kind: ServerKind) {
+    let server = Builder::new(kind).app("echo:app").args(["--access-logfile", "-"]).start();
+    let head = "POST /body HTTP/1.1\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
+    let line = line_of(&server, &format!("{head}xyz\r\n"), "/body");
+    assert!(line.contains("\"POST /body HTTP/1.1\" 400 0 "), "{line}");
 }
 
 fn atoms(kind: ServerKind) {

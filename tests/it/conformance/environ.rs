@@ -1,12 +1,26 @@
 //! environ (PEP 3333, and what gunicorn adds): values, types, and the different kinds of sockets.
 
-use std::net::{Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+
+use nix::sys::signal::Signal;
 
 use super::{assert_seen, seen};
 use crate::harness::cases::{cases, on_both_servers};
 use crate::harness::{Builder, Client, Server, ServerKind};
 
-on_both_servers!(tcp, several_workers, unix_socket, ipv6, script_name_variable, raw_env, validator);
+on_both_servers!(
+    tcp,
+    objects,
+    errors_in_a_file,
+    several_workers,
+    one_worker_more,
+    unix_socket,
+    ipv6,
+    any_address,
+    script_name_variable,
+    raw_env,
+    validator,
+);
 
 fn tcp(kind: ServerKind) {
     let server = Builder::new(kind).app("echo:app").start();
@@ -74,9 +88,38 @@ fn keys(server: &Server) {
     );
 }
 
+fn objects(kind: ServerKind) {
+    let server = Builder::new(kind).app("echo:objects").start();
+    let able = "['read', 'readline', 'readlines', '__iter__']";
+    assert_eq!(server.get("/").text(), format!("({able}, True)"));
+    server.log.wait_for("printed to wsgi.errors");
+}
+
+/// What is written to wsgi.errors goes where the error log goes, and at once.
+fn errors_in_a_file(kind: ServerKind) {
+    let builder = Builder::new(kind).app("echo:objects");
+    let path = builder.dir().join("error.log");
+    let server = builder.args(["--error-logfile"]).args([&path]).spawn();
+    assert_eq!(server.get("/").status, 200);
+    let text = std::fs::read_to_string(&path).expect("the log is there");
+    assert!(text.contains("\nprinted to wsgi.errors\n"), "{text}");
+    assert_eq!(server.log.text(), "");
+}
+
 fn several_workers(kind: ServerKind) {
     let server = Builder::new(kind).app("echo:app").args(["-w", "2"]).start();
     assert_seen(&server.get("/"), "wsgi.multiprocess", "True");
+}
+
+/// What counts is the number that was configured.
+fn one_worker_more(kind: ServerKind) {
+    let server = Builder::new(kind).app("echo:app").start();
+    server.wait_workers(1);
+    server.signal(Signal::SIGTTIN);
+    server.wait_workers(2);
+    for _ in 0..8 {
+        assert_seen(&server.get("/"), "wsgi.multiprocess", "False");
+    }
 }
 
 fn unix_socket(kind: ServerKind) {
@@ -99,6 +142,7 @@ fn unix_socket(kind: ServerKind) {
     };
     for (host, name, port) in [
         ("name.test:81", "'name.test'", "'81'"),
+        ("name.test:", "'name.test'", "''"),
         // None of these is valid.
         ("name.test:81:82", "'name.test'", "'81'"),
         ("::1", "''", "''"),
@@ -139,6 +183,17 @@ fn ipv6(kind: ServerKind) {
     assert_seen(&response, "REMOTE_ADDR", "'::1'");
 }
 
+/// The name is that of the listener, not of the address a client has found it at.
+fn any_address(kind: ServerKind) {
+    let server = Builder::new(kind).app("echo:app").binding("0.0.0.0:0").start();
+    let line = server.log.wait_for("Listening at: http://0.0.0.0:");
+    let port = line.split("0.0.0.0:").nth(1).and_then(|rest| rest.split(' ').next());
+    let port: u16 = port.and_then(|port| port.parse().ok()).expect("the line shows the port");
+    let response = Client::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).get("/");
+    assert_seen(&response, "SERVER_NAME", "'0.0.0.0'");
+    assert_seen(&response, "SERVER_PORT", &format!("'{port}'"));
+}
+
 fn script_name_variable(kind: ServerKind) {
     let server = Builder::new(kind).app("echo:app").env("SCRIPT_NAME", "/mounted").start();
     let response = server.get("/mounted/page");
@@ -147,6 +202,14 @@ fn script_name_variable(kind: ServerKind) {
     assert_seen(&server.get("/mounted"), "PATH_INFO", "''");
     let response = server.get("/elsewhere");
     assert_eq!((response.status, response.reason.as_str()), (500, "Bad Request"));
+    // The path is compared as it was sent.
+    assert_eq!(server.get("/%6dounted/page").status, 500);
+    drop(server);
+
+    let server = Builder::new(kind).app("echo:app").args(["-e", "SCRIPT_NAME=/raw"]).start();
+    let response = server.get("/raw/page");
+    assert_seen(&response, "SCRIPT_NAME", "'/raw'");
+    assert_seen(&response, "PATH_INFO", "'/page'");
 }
 
 fn raw_env(kind: ServerKind) {

@@ -4,7 +4,7 @@ use super::{assert_seen, error_page, seen};
 use crate::harness::cases::{cases, on_both_servers};
 use crate::harness::{Builder, Response, Server, ServerKind};
 
-on_both_servers!(refused, accepted, limits, expectations, trust, untrusted);
+on_both_servers!(refused, accepted, limits, default_limits, expectations, trust, untrusted);
 
 /// Header lines (with their line ends), message in the page of status 400.
 const REFUSED: &[(&str, &str)] = &[
@@ -44,6 +44,7 @@ fn accepted(kind: ServerKind) {
     let server = Builder::new(kind).app("echo:app").start();
     cases!(&server;
         blanks_around_values_are_cut,
+        bytes_of_values,
         repeated_fields_are_joined,
         high_bytes_are_latin_1,
         names_are_case_insensitive,
@@ -71,6 +72,23 @@ fn blanks_around_values_are_cut(server: &Server) {
     assert_seen(&response, "HTTP_X_B", "''");
     assert_seen(&response, "HTTP_X_C", "'c'");
     assert_seen(&response, "HTTP_X_D", r"'a\tb'");
+}
+
+/// Of the control bytes a value may have but the tab, of the others all.
+fn bytes_of_values(server: &Server) {
+    // A line end would end the value.
+    for byte in (0..=255).filter(|byte| !b"\r\n".contains(byte)) {
+        let mut request = b"GET / HTTP/1.1\r\nConnection: close\r\nX: a".to_vec();
+        request.extend_from_slice(&[byte, b'b', b'\r', b'\n', b'\r', b'\n']);
+        let got = server.exchange(request);
+        let refused = byte == 0x7f || (byte < b' ' && byte != b'\t');
+        if refused {
+            let wanted = error_page("400 Bad Request", "Invalid HTTP Header: 'X'");
+            assert_eq!(String::from_utf8_lossy(&got), wanted, "{byte:#x}");
+        } else {
+            assert!(got.starts_with(b"HTTP/1.1 200 OK\r\n"), "{byte:#x}");
+        }
+    }
 }
 
 fn repeated_fields_are_joined(server: &Server) {
@@ -133,7 +151,13 @@ fn limits(kind: ServerKind) {
         .args(["--limit-request-fields", "5"])
         .args(["--limit-request-field_size", "50"])
         .start();
-    cases!(&server; line_limit, field_count_limit, field_size_limit, endless_head);
+    cases!(&server;
+        line_limit,
+        field_count_limit,
+        field_size_limit,
+        dropped_fields,
+        endless_head,
+    );
 }
 
 fn line_limit(server: &Server) {
@@ -170,15 +194,57 @@ fn field_size_limit(server: &Server) {
     assert_eq!(String::from_utf8_lossy(&got), wanted);
 }
 
+/// A field that is left out for its name takes room all the same. gunicorn does not count those.
+fn dropped_fields(server: &Server) {
+    let got = server
+        .exchange(format!("GET / HTTP/1.1\r\nConnection: close\r\n{}\r\n", "X_A: 1\r\n".repeat(5)));
+    let status = if server.kind.is_rgunicorn() { 431 } else { 200 };
+    assert_eq!(Response::parse(&got).status, status);
+    let got = server.exchange(format!("GET / HTTP/1.1\r\nX_A: {}\r\n\r\n", "v".repeat(50)));
+    assert_eq!(Response::parse(&got).status, 431);
+}
+
 fn endless_head(server: &Server) {
-    let got = server.exchange(format!("GET / HTTP/1.1\r\n{}", "x".repeat(20_000)));
-    let status = b"HTTP/1.1 431 Request Header Fields Too Large\r\n";
-    assert!(got.starts_with(status), "{:?}", String::from_utf8_lossy(&got));
+    for endless in ["x".repeat(20_000), "X: y\r\n".repeat(3_000)] {
+        let got = server.exchange(format!("GET / HTTP/1.1\r\n{endless}"));
+        let status = b"HTTP/1.1 431 Request Header Fields Too Large\r\n";
+        assert!(got.starts_with(status), "{:?}", String::from_utf8_lossy(&got));
+    }
+}
+
+fn default_limits(kind: ServerKind) {
+    let server = Builder::new(kind).app("echo:quiet").start();
+    let line = |length: usize| {
+        let path = "a".repeat(length - "GET / HTTP/1.1".len());
+        format!("GET /{path} HTTP/1.1\r\nConnection: close\r\n\r\n")
+    };
+    let fields = |count: usize| {
+        format!("GET / HTTP/1.1\r\nConnection: close\r\n{}\r\n", "X: y\r\n".repeat(count - 1))
+    };
+    let field = |size: usize| {
+        let value = "y".repeat(size - "X: \r\n".len());
+        format!("GET / HTTP/1.1\r\nConnection: close\r\nX: {value}\r\n\r\n")
+    };
+    for (request, status) in [
+        (line(4094), 200),
+        (line(4095), 414),
+        (fields(100), 200),
+        (fields(101), 431),
+        (field(8190), 200),
+        (field(8191), 431),
+    ] {
+        assert_eq!(Response::parse(&server.exchange(&request)).status, status, "{request}");
+    }
 }
 
 fn expectations(kind: ServerKind) {
     let server = Builder::new(kind).app("echo:app").start();
-    cases!(&server; continue_is_sent, continue_is_not_for_1_0, other_expectations_fail);
+    cases!(&server;
+        continue_is_sent,
+        continue_though_the_body_is_there,
+        continue_is_not_for_1_0,
+        other_expectations_fail,
+    );
 }
 
 fn continue_is_sent(server: &Server) {
@@ -194,6 +260,19 @@ fn continue_is_sent(server: &Server) {
     assert_seen(&client.response(), "body", "b'data'");
 }
 
+fn continue_though_the_body_is_there(server: &Server) {
+    for (framing, body) in
+        [("Content-Length: 4\r\n", "data"), ("Content-Length: 0\r\n", ""), ("", "")]
+    {
+        let mut client = server.connect();
+        client.send(format!(
+            "POST / HTTP/1.1\r\nConnection: close\r\n{framing}Expect: 100-continue\r\n\r\n{body}"
+        ));
+        assert_eq!(client.response().status, 100, "{framing:?}");
+        assert_seen(&client.response(), "body", &format!("b'{body}'"));
+    }
+}
+
 fn continue_is_not_for_1_0(server: &Server) {
     let mut client = server.connect();
     client.send("POST / HTTP/1.0\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\ndata");
@@ -201,10 +280,18 @@ fn continue_is_not_for_1_0(server: &Server) {
 }
 
 fn other_expectations_fail(server: &Server) {
-    let got = server.exchange("POST / HTTP/1.1\r\nContent-Length: 4\r\nExpect: foo\r\n\r\n");
-    let message = "Unable to comply with expectation: 'foo'";
-    let wanted = error_page("417 Expectation Failed", message);
-    assert_eq!(String::from_utf8_lossy(&got), wanted);
+    for (version, lines, expectation) in [
+        ("1.1", "Expect: foo\r\n", "foo"),
+        ("1.0", "Expect: foo\r\n", "foo"),
+        ("1.1", "Expect:\r\n", ""),
+        ("1.1", "Expect: 100-continue\r\nExpect: foo\r\n", "foo"),
+    ] {
+        let got =
+            server.exchange(format!("POST / HTTP/{version}\r\nContent-Length: 4\r\n{lines}\r\n"));
+        let message = format!("Unable to comply with expectation: '{expectation}'");
+        let wanted = error_page("417 Expectation Failed", &message);
+        assert_eq!(String::from_utf8_lossy(&got), wanted, "{lines:?}");
+    }
 }
 
 fn trust(kind: ServerKind) {
@@ -231,10 +318,15 @@ fn scheme_headers(server: &Server) {
 }
 
 fn contradictory_schemes(server: &Server) {
-    let lines = "X-Forwarded-Proto: https\r\nX-Forwarded-Ssl: off\r\n";
-    let got = server.exchange(format!("GET / HTTP/1.1\r\n{lines}\r\n"));
-    let wanted = error_page("400 Bad Request", "Contradictory scheme headers");
-    assert_eq!(String::from_utf8_lossy(&got), wanted);
+    for lines in [
+        "X-Forwarded-Proto: https\r\nX-Forwarded-Ssl: off\r\n",
+        "X-Forwarded-Ssl: off\r\nX-Forwarded-Proto: https\r\n",
+        "X-Forwarded-Proto: https\r\nX-Forwarded-Proto: http\r\n",
+    ] {
+        let got = server.exchange(format!("GET / HTTP/1.1\r\n{lines}\r\n"));
+        let wanted = error_page("400 Bad Request", "Contradictory scheme headers");
+        assert_eq!(String::from_utf8_lossy(&got), wanted);
+    }
 }
 
 fn script_name_header(server: &Server) {

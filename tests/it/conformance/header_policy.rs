@@ -264,6 +264,9 @@ fn anybody(kind: ServerKind) {
 fn nobody_but_unix_sockets(kind: ServerKind) {
     let server = Builder::new(kind).app("echo:app").args(["--forwarded-allow-ips", ""]).start();
     assert_eq!(scheme(&mut server.connect()).as_deref(), Some("'http'"));
+    let response = send(&server, "SCRIPT_NAME: /p\r\n");
+    assert_seen(&response, "SCRIPT_NAME", "''");
+    assert_eq!(seen(&response, "HTTP_SCRIPT_NAME"), None);
     drop(server);
 
     let builder = Builder::new(kind).app("echo:app").args(["--forwarded-allow-ips", ""]);

@@ -14,11 +14,14 @@ fn connections(kind: ServerKind) {
     cases!(&server;
         several_requests,
         the_connection_header_decides,
+        connect_closes,
+        a_coding_closes,
         pipelined_requests,
         pipelined_in_pieces,
         error_after_a_good_request,
         unread_body_is_skipped,
         unread_chunks_are_skipped,
+        large_unread_body,
         head_has_no_body,
         half_closed_client_gets_its_answer,
     );
@@ -52,6 +55,13 @@ fn the_connection_header_decides(server: &Server) {
         ("1.0", "Connection: close\r\n", false),
         ("1.1", "Connection: upgrade\r\n", true),
         ("1.0", "Connection: upgrade\r\n", false),
+        // A list is neither of the two words, and only the first field is looked at.
+        ("1.1", "Connection: close, x\r\n", true),
+        ("1.0", "Connection: keep-alive, x\r\n", false),
+        ("1.1", "Connection: x\r\nConnection: close\r\n", true),
+        ("1.1", "Connection: close\r\nConnection: keep-alive\r\n", false),
+        ("1.0", "Connection: x\r\nConnection: keep-alive\r\n", false),
+        ("1.1", "Connection:\r\n", true),
     ] {
         let mut client = server.connect();
         client.send(format!("GET / HTTP/{version}\r\nHost: a\r\n{header}\r\n"));
@@ -64,6 +74,31 @@ fn the_connection_header_decides(server: &Server) {
         } else {
             client.assert_closed();
         }
+    }
+}
+
+fn connect_closes(server: &Server) {
+    let mut client = server.connect();
+    client.send("CONNECT a:80 HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");
+    assert_eq!(client.response().header("Connection"), Some("close"));
+    client.assert_closed();
+}
+
+/// What is in a body that the server has not decoded is nothing to go on behind.
+fn a_coding_closes(server: &Server) {
+    for (codings, keeps) in [
+        ("chunked", true),
+        ("identity, chunked", true),
+        ("gzip, chunked", false),
+        ("compress, chunked", false),
+        ("deflate, chunked", false),
+    ] {
+        let mut client = server.connect();
+        client.send(format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: {codings}\r\n\r\n0\r\n\r\n"
+        ));
+        let wanted = if keeps { "keep-alive" } else { "close" };
+        assert_eq!(client.response().header("Connection"), Some(wanted), "{codings}");
     }
 }
 
@@ -112,6 +147,24 @@ fn unread_chunks_are_skipped(server: &Server) {
     assert_eq!(client.response().text(), "/two");
 }
 
+/// gunicorn reads no more than 64 KiB to keep a connection; rgunicorn has read all of it before.
+fn large_unread_body(server: &Server) {
+    let mut client = server.connect();
+    let body = "x".repeat(70_000);
+    client.send(format!("POST /one HTTP/1.1\r\nHost: a\r\nContent-Length: 70000\r\n\r\n{body}"));
+    let response = client.response();
+    assert_eq!(
+        (response.text().as_str(), response.header("Connection")),
+        ("/one", Some("keep-alive"))
+    );
+    if server.kind.is_rgunicorn() {
+        client.send(request("/two"));
+        assert_eq!(client.response().text(), "/two");
+    } else {
+        client.assert_closed();
+    }
+}
+
 fn head_has_no_body(server: &Server) {
     let mut client = server.connect();
     client.send("HEAD /head HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -150,6 +203,10 @@ fn close_delimited_closes(server: &Server) {
 
 fn bodyless_keeps(server: &Server) {
     let mut client = server.connect();
+    client.send("HEAD /unsized HTTP/1.1\r\nHost: a\r\n\r\n");
+    let response = client.response_to("HEAD");
+    assert_eq!(response.names(), ["Server", "Date", "Connection"]);
+    assert_eq!(response.header("Connection"), Some("keep-alive"));
     for (target, status) in [("/no_content", 204), ("/not_modified", 304), ("/no_content", 204)] {
         client.send(request(target));
         let response = client.response();

@@ -4,6 +4,7 @@
 mod access_log;
 mod configuration;
 mod environ;
+mod error_pages;
 mod framing;
 mod head;
 mod header_policy;

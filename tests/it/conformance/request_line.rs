@@ -16,6 +16,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     ("GET /\r\n", "Invalid Request Line 'Invalid HTTP request line: 'GET /''"),
     ("GET  / HTTP/1.1\r\n", "Invalid Request Line 'Invalid HTTP request line: 'GET  / HTTP/1.1''"),
+    ("GET  HTTP/1.1\r\n", "Invalid Request Line 'Invalid HTTP request line: 'GET  HTTP/1.1''"),
     ("GET / HTTP/1.1 \r\n", "Invalid HTTP Version 'Invalid HTTP Version: 'HTTP/1.1 ''"),
     (
         "GET\t/\tHTTP/1.1\r\n",
@@ -82,6 +83,7 @@ fn accepted(kind: ServerKind) {
         options_asterisk,
         connect_authority,
         absolute_form,
+        a_scheme_anywhere,
         two_slashes_stay_a_path,
         escapes_are_decoded,
         dot_segments_stay,
@@ -145,6 +147,14 @@ fn absolute_form(server: &Server) {
     assert_seen(&response, "PATH_INFO", "'/p/q'");
     assert_seen(&response, "QUERY_STRING", "'r=s'");
     assert_seen(&response, "HTTP_HOST", "'a'");
+}
+
+/// What has a scheme in it somewhere may begin like no path.
+fn a_scheme_anywhere(server: &Server) {
+    let response = send(server, "GET x?y://z HTTP/1.1");
+    assert_seen(&response, "RAW_URI", "'x?y://z'");
+    assert_seen(&response, "PATH_INFO", "'x'");
+    assert_seen(&response, "QUERY_STRING", "'y://z'");
 }
 
 fn two_slashes_stay_a_path(server: &Server) {

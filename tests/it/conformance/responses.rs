@@ -13,19 +13,24 @@ fn framing(kind: ServerKind) {
     cases!(&server;
         head_and_order,
         chunks,
+        chunk_sizes,
         http_1_0_has_no_chunks,
         empty_body,
         lazy_start,
         reasons,
+        forms_of_headers,
+        odd_lengths,
         hop_by_hop_headers_are_the_servers,
         head_request,
         no_content,
+        interim_status,
         not_modified,
         never_more_than_announced,
         write_callable,
         write_callable_unsized,
         large_bodies,
         items_are_not_held_back,
+        nor_is_the_head,
         upgrade,
         opaque_file,
         file_wrapper_class,
@@ -69,6 +74,15 @@ fn chunks(server: &Server) {
     assert!(head.ends_with("\r\nConnection: close\r\nTransfer-Encoding: chunked"), "{head}");
 }
 
+/// In upper-case letters, and the header that says so before those of the application.
+fn chunk_sizes(server: &Server) {
+    let raw = server.exchange("GET /sizes HTTP/1.1\r\nConnection: close\r\n\r\n");
+    let response = Response::parse(&raw);
+    assert_eq!(response.names(), ["Server", "Date", "Connection", "Transfer-Encoding", "X-After"]);
+    let wanted = format!("AB\r\n{}\r\nABC\r\n{}\r\n0\r\n\r\n", "x".repeat(0xab), "y".repeat(0xabc));
+    assert_eq!(response.text(), wanted);
+}
+
 fn http_1_0_has_no_chunks(server: &Server) {
     let raw = server.exchange("GET /unsized HTTP/1.0\r\n\r\n");
     let response = Response::parse(&raw);
@@ -93,6 +107,26 @@ fn reasons(server: &Server) {
     assert_eq!(server.get("/teapot").reason, "I'm a teapot");
     let raw = server.exchange("GET /number_only HTTP/1.1\r\nConnection: close\r\n\r\n");
     assert!(raw.starts_with(b"HTTP/1.1 299\r\n"), "{:?}", String::from_utf8_lossy(&raw));
+}
+
+fn forms_of_headers(server: &Server) {
+    assert_eq!(server.get("/latin_status").reason, "Tr\u{e8}s bien");
+    let response = server.get("/listed");
+    assert_eq!((response.header("X-A"), response.header("X-B")), (Some("1"), Some("2")));
+}
+
+/// The last length counts; the standard allows one, and none below zero.
+fn odd_lengths(server: &Server) {
+    let (response, body) = raw(server, "GET /two_lengths HTTP/1.1");
+    let sent: &[&str] = if server.kind.is_rgunicorn() { &["2"] } else { &["9", "2"] };
+    assert_eq!(response.all("Content-Length"), sent);
+    assert_eq!(body, b"ok");
+    let (response, body) = raw(server, "GET /negative_length HTTP/1.1");
+    if server.kind.is_rgunicorn() {
+        assert_eq!(response.status, 500);
+    } else {
+        assert_eq!((response.header("Content-Length"), &body[..]), (Some("-1"), &b""[..]));
+    }
 }
 
 fn hop_by_hop_headers_are_the_servers(server: &Server) {
@@ -147,6 +181,19 @@ fn no_content(server: &Server) {
     assert_eq!(body, b"");
 }
 
+fn interim_status(server: &Server) {
+    let mark = server.log.mark();
+    let (response, body) = raw(server, "GET /interim HTTP/1.1");
+    assert_eq!((response.status, response.reason.as_str()), (199, "Odd"));
+    assert_eq!(response.names(), ["Server", "Date", "Connection", "X-Kept"]);
+    assert_eq!(body, b"");
+    // One line, however many pieces were dropped.
+    let line = "no-body response (method=GET status=199)";
+    server.log.wait_for_since(mark, line);
+    assert_eq!(server.get("/plain").status, 200);
+    assert_eq!(server.log.since(mark).matches(line).count(), 1);
+}
+
 fn not_modified(server: &Server) {
     let (response, body) = raw(server, "GET /not_modified HTTP/1.1");
     assert_eq!(response.status, 304);
@@ -193,6 +240,20 @@ fn items_are_not_held_back(server: &Server) {
     }
 }
 
+/// The first item sends the head, also when it is empty.
+fn nor_is_the_head(server: &Server) {
+    for target in ["gated_head", "gated_head_write"] {
+        let pipe = server.dir().join(target);
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a pipe can be made");
+        let mut client = server.connect();
+        let path = pipe.display();
+        client.send(format!("GET /{target}?{path} HTTP/1.1\r\nConnection: close\r\n\r\n"));
+        client.wait_for(b"X-Early: 1\r\n\r\n");
+        fs::write(&pipe, "").expect("the application reads the pipe");
+        assert_eq!(client.response().text(), "late");
+    }
+}
+
 fn upgrade(server: &Server) {
     let (response, body) = raw(server, "GET /upgrade HTTP/1.1");
     assert_eq!((response.status, response.reason.as_str()), (101, "Switching Protocols"));
@@ -208,7 +269,7 @@ fn opaque_file(server: &Server) {
 }
 
 fn file_wrapper_class(server: &Server) {
-    assert_eq!(server.get("/wrapper").text(), "[True, True, b'z', [8192, 1808], True]");
+    assert_eq!(server.get("/wrapper").text(), "[True, True, b'z', [8192, 1808], True, False]");
 }
 
 fn files(kind: ServerKind) {
@@ -229,6 +290,8 @@ fn check_files(kind: ServerKind, args: &[&str]) {
     let response = server.get("/file?0,");
     assert_eq!(response.header("Transfer-Encoding"), Some("chunked"));
     assert_eq!(response.body, data);
+    // In one chunk, or in blocks of 8192 bytes.
+    assert_eq!(response.chunks.len(), if args.is_empty() { 1 } else { 147 });
     let response = server.get("/file?1000,");
     assert_eq!(response.body, data[1000..]);
     let response = server.get("/file?5,1000000");
@@ -240,4 +303,28 @@ fn check_files(kind: ServerKind, args: &[&str]) {
     let response = Response::parse(&raw);
     assert_eq!(response.header("Content-Length"), Some("1200000"));
     assert_eq!(response.body, b"");
+
+    // Less than was announced.
+    let raw = server.exchange("GET /file?0,1300000 HTTP/1.1\r\nConnection: close\r\n\r\n");
+    assert_eq!(Response::parse(&raw).body, data);
+    if args.is_empty() {
+        check_positions(&server, &data);
+    }
+}
+
+/// A file is sent from where it stands, and goes on standing there.
+fn check_positions(server: &Server, data: &[u8]) {
+    assert_eq!(server.get("/descriptor").body, data[10..30]);
+    server.log.wait_for("descriptor closed at 10");
+    assert!(!server.log.text().contains("descriptor read"), "{}", server.log.text());
+
+    let body = server.get("/half_read").body;
+    assert!(data.ends_with(&body));
+    // gunicorn takes the descriptor's word, which is ahead of what the application has read.
+    assert_eq!(body.len() == data.len() - 10, server.kind.is_rgunicorn());
+
+    // gunicorn ends a chunked body of no bytes twice.
+    let raw = server.exchange("GET /file?1200000, HTTP/1.1\r\nConnection: close\r\n\r\n");
+    let ends = if server.kind.is_rgunicorn() { 1 } else { 2 };
+    assert_eq!(Response::parse(&raw).text(), "0\r\n\r\n".repeat(ends));
 }

@@ -1,11 +1,13 @@
 //! The contract between server and application (PEP 3333): who is called, how often, and what
 //! happens when the application fails, before and after its headers are sent.
 
+use std::fs;
+
 use super::error_page;
 use crate::harness::cases::{cases, on_both_servers};
 use crate::harness::{Builder, Client, Response, Server, ServerKind};
 
-on_both_servers!(calls, failures);
+on_both_servers!(calls, close_comes_last, failures);
 
 fn calls(kind: ServerKind) {
     let server = Builder::new(kind).app("lifecycle:app").start();
@@ -14,6 +16,7 @@ fn calls(kind: ServerKind) {
         close_that_fails,
         exc_info_replaces_unsent_headers,
         exc_info_is_raised_after_headers,
+        an_empty_item_is_the_first_item,
         second_start_response,
         start_response_within_itself,
         errors_stream,
@@ -61,9 +64,18 @@ fn exc_info_is_raised_after_headers(server: &Server) {
     assert!(log.contains("[ERROR] Error handling request\n"), "{log}");
 }
 
+fn an_empty_item_is_the_first_item(server: &Server) {
+    let (raw, log) = exchange(server, "/recovers_behind_nothing", "ValueError: too late");
+    assert!(raw.starts_with("HTTP/1.1 200 OK\r\n") && raw.ends_with("X-Old: 1\r\n\r\n"), "{raw}");
+    assert!(log.contains("[ERROR] Error handling request\n"), "{log}");
+}
+
 fn second_start_response(server: &Server) {
     let (raw, log) = exchange(server, "/twice", "AssertionError: ");
     assert_eq!(raw, error_page("500 Internal Server Error", ""));
+    assert!(log.contains("AssertionError: Response headers already set!"), "{log}");
+    let (raw, log) = exchange(server, "/twice_late", "AssertionError: ");
+    assert!(raw.starts_with("HTTP/1.1 200 OK\r\n") && raw.ends_with("4\r\npart\r\n"), "{raw}");
     assert!(log.contains("AssertionError: Response headers already set!"), "{log}");
 }
 
@@ -79,15 +91,32 @@ fn errors_stream(server: &Server) {
     assert!(server.log.since(mark).contains("to wsgi.errors: é\nline one\nline two\n"));
 }
 
+/// First the client has all of the response, then the line is in the access log, then the iterable is
+/// closed.
+fn close_comes_last(kind: ServerKind) {
+    let builder = Builder::new(kind).app("lifecycle:app");
+    let (pipe, log) = (builder.dir().join("pipe"), builder.dir().join("access.log"));
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a pipe can be made");
+    let server = builder.args(["--access-logfile"]).args([&log]).env("ACCESS_LOG", &log).start();
+    let mut client = server.connect();
+    let path = pipe.display();
+    client.send(format!("GET /waits_in_close?{path} HTTP/1.1\r\nConnection: close\r\n\r\n"));
+    assert_eq!(client.response().chunks, [b"whole"]);
+    fs::write(&pipe, "").expect("the application reads the pipe");
+    server.log.wait_for("note: logged before close: True");
+}
+
 fn failures(kind: ServerKind) {
     let server = Builder::new(kind).app("lifecycle:app").args(["--access-logfile", "-"]).start();
     cases!(&server;
         error_before_headers,
+        error_behind_start_response,
         error_before_the_first_item,
         error_after_the_first_item,
         error_within_a_length,
         stop_iteration,
         system_exit,
+        system_exit_after_the_first_item,
         keyboard_interrupt,
         other_base_exception,
         os_errors,
@@ -95,6 +124,7 @@ fn failures(kind: ServerKind) {
         bad_statuses,
         bad_headers,
         no_start_response,
+        no_start_response_but_a_body,
         the_worker_is_still_the_same,
     );
 }
@@ -117,6 +147,10 @@ fn error_before_headers(server: &Server) {
         log.contains(", in raises\n    raise ValueError(\"from the application: é\")\n"),
         "{log}"
     );
+}
+
+fn error_behind_start_response(server: &Server) {
+    assert_500(server, "/raises_started", "ValueError: after start_response");
 }
 
 fn error_before_the_first_item(server: &Server) {
@@ -153,16 +187,19 @@ fn system_exit(server: &Server) {
     assert_500(server, "/system_exit", "SystemExit: 7");
 }
 
+fn system_exit_after_the_first_item(server: &Server) {
+    let (raw, log) = exchange(server, "/exits_late", "SystemExit: 7");
+    assert!(raw.ends_with("\r\n\r\n4\r\npart\r\n"), "{raw}");
+    assert!(log.contains("[ERROR] Error handling request\n"), "{log}");
+    server.out.wait_for("\"GET /exits_late HTTP/1.1\" 200 4 ");
+}
+
 fn keyboard_interrupt(server: &Server) {
-    let (raw, log) = exchange(server, "/interrupt", "KeyboardInterrupt");
-    assert_eq!(raw, error_page("500 Internal Server Error", ""));
-    assert!(log.contains("[ERROR] Error handling request GET /interrupt\n"), "{log}");
+    assert_500(server, "/interrupt", "KeyboardInterrupt");
 }
 
 fn other_base_exception(server: &Server) {
-    let (raw, log) = exchange(server, "/base_exception", "Odd: odd");
-    assert_eq!(raw, error_page("500 Internal Server Error", ""));
-    assert!(log.contains("[ERROR] Error handling request GET /base_exception\n"), "{log}");
+    assert_500(server, "/base_exception", "Odd: odd");
 }
 
 fn os_errors(server: &Server) {
@@ -183,6 +220,8 @@ fn items_that_are_not_bytes(server: &Server) {
     for (target, error) in [
         ("/text_item", "TypeError: 'text' is not a byte"),
         ("/bare_bytes", "TypeError: 97 is not a byte"),
+        ("/buffer_item", "TypeError: bytearray(b'ab') is not a byte"),
+        ("/text_written", "TypeError: 'text' is not a byte"),
     ] {
         let (raw, log) = exchange(server, target, error);
         if server.kind.is_rgunicorn() {
@@ -194,6 +233,9 @@ fn items_that_are_not_bytes(server: &Server) {
             assert!(log.contains("[ERROR] Error handling request\n"), "{log}");
         }
     }
+    let (raw, log) = exchange(server, "/text_later", "TypeError: 'text' is not a byte");
+    assert!(raw.starts_with("HTTP/1.1 200 OK\r\n") && raw.ends_with("4\r\npart\r\n"), "{raw}");
+    assert!(log.contains("[ERROR] Error handling request\n"), "{log}");
 }
 
 fn bad_statuses(server: &Server) {
@@ -211,6 +253,14 @@ fn bad_statuses(server: &Server) {
 
 fn bad_headers(server: &Server) {
     assert_500(server, "/bad_name", "Invalid response header name from the application: ");
+    assert_500(server, "/empty_name", "Invalid response header name from the application: ''");
+    assert_500(
+        server,
+        "/wide_name",
+        "Invalid response header name from the application: 'X-\u{20ac}'",
+    );
+    assert_500(server, "/wide_value", "Invalid response header from the application: 'X-Wide'");
+    assert_500(server, "/bytes_name", "TypeError: b'X-Bad' is not a string");
     assert_500(server, "/bad_value", "Invalid response header from the application: ");
     assert_500(server, "/bytes_value", "TypeError: b'1' is not a string");
     assert_500(server, "/bad_length", "ValueError: invalid literal for int() with base 10: 'abc'");
@@ -226,6 +276,19 @@ fn no_start_response(server: &Server) {
         assert!(raw.starts_with(b"HTTP/1.1 500 "), "{:?}", String::from_utf8_lossy(&raw));
     }
     server.log.wait_for_since(mark, "TypeError: ");
+}
+
+/// gunicorn's sync worker makes a status line of what it has not got.
+fn no_start_response_but_a_body(server: &Server) {
+    for method in ["GET", "HEAD"] {
+        let raw = server.exchange(format!("{method} /never_starts HTTP/1.1\r\n\r\n"));
+        let raw = String::from_utf8_lossy(&raw);
+        if server.kind.is_rgunicorn() {
+            assert_eq!(raw, error_page("500 Internal Server Error", ""));
+        } else {
+            assert!(raw.starts_with("HTTP/1.1 None\r\n") && raw.ends_with("\r\n\r\nbody"), "{raw}");
+        }
+    }
 }
 
 /// None of the failures above cost a worker.

@@ -126,9 +126,12 @@ fn assert_hint(client: &mut Client, headers: &[(&str, &str)]) {
 
 fn hints(server: &Server) {
     let link = ("Link", "</style.css>; rel=preload");
-    for (query, headers) in
-        [("str", &[link, ("X-Latin", "caf\u{e9}")][..]), ("bytes", &[link]), ("none", &[])]
-    {
+    for (query, headers) in [
+        ("str", &[link, ("X-Latin", "caf\u{e9}")][..]),
+        ("bytes", &[link]),
+        ("lists", &[link]),
+        ("none", &[]),
+    ] {
         let mut client = server.connect();
         client.send(request(&format!("/hints?{query}")));
         assert_hint(&mut client, headers);
