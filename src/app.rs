@@ -6,16 +6,23 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::error::Error;
+use crate::net::handoff::Queue;
 use crate::net::listener::Listener;
 use crate::reactor::{Exchange, Request, Summary};
-use crate::scoreboard::{Bell, Slot};
+use crate::scoreboard::{Bell, Scoreboard, Slot, StopFlag};
 
 /// What a freshly forked worker is handed: its place in the pool.
 pub struct Seat<'a> {
     /// Its slot in the scoreboard.
     pub slot: &'a Slot,
+    /// The slots of all workers.
+    pub scoreboard: &'a Scoreboard,
+    /// Connections on their way from one worker to another.
+    pub queue: &'a Queue,
     /// Wakes the master.
     pub bell: &'a Bell,
+    /// Set when the whole server stops, before the worker is told to go.
+    pub stop_flag: &'a StopFlag,
     /// Reads end-of-file when the master is gone.
     pub lifeline: BorrowedFd<'a>,
     /// Listening sockets, shared by all workers.

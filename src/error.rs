@@ -1,5 +1,6 @@
 //! The one error type of start-up and configuration, and the exit codes that go with it.
 
+use std::any::Any;
 use std::fmt;
 use std::io;
 
@@ -78,6 +79,12 @@ pub fn reason(error: &io::Error) -> String {
         }
         None => text,
     }
+}
+
+/// What a panic said.
+pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic")
 }
 
 #[cfg(test)]

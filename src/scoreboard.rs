@@ -3,22 +3,22 @@
 //! A worker may die between any two instructions, so nothing here is locked and a reader takes
 //! whatever it finds: the worst case is a request line that mixes two requests.
 
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+mod bell;
+mod mark;
 
-use nix::sys::eventfd::{EfdFlags, EventFd};
+use std::io;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
 use zerocopy::FromBytes;
 
+use crate::config::MOST_THREADS;
 use crate::sys::shm::Shared;
+pub use bell::{Bell, StopFlag};
+use mark::Doing;
+pub use mark::Mark;
 
-/// Bytes kept of a request line; what is longer is cut.
-const LINE: usize = 240;
-/// Requests a worker can be in at the same time.
-const MARKS: usize = 1;
-/// How often a reader looks again when it catches a worker writing its request line. A worker that
-/// died while writing never finishes.
-const LOOKS: usize = 100;
+/// Marks of a worker, one per thread. Those that are never written take addresses, but no memory.
+const MARKS: usize = MOST_THREADS;
 
 /// What a worker is about, as far as the master cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl Scoreboard {
     /// # Errors
     /// What the kernel answered when it was asked for the memory; `slots` must not be 0.
     pub fn new(slots: usize) -> io::Result<Self> {
-        Ok(Self { slots: Shared::new("rgunicorn-scoreboard", slots)? })
+        Ok(Self { slots: Shared::new(slots)? })
     }
 
     /// # Panics
@@ -63,9 +63,34 @@ impl Scoreboard {
         &self.slots[index]
     }
 
+    /// Whether some worker has a thread with nothing to do.
+    #[must_use]
+    pub fn any_idle(&self) -> bool {
+        self.slots.iter().any(|slot| slot.idle.load(Ordering::Relaxed) != 0)
+    }
+
     #[must_use]
     pub fn len(&self) -> usize {
         self.slots.len()
+    }
+}
+
+/// How a worker serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// One request at a time, in its main thread.
+    Sync,
+    /// One request per thread, in so many threads.
+    Threads(usize),
+}
+
+impl Mode {
+    /// How many marks are in use.
+    fn marks(self) -> usize {
+        match self {
+            Self::Sync => 1,
+            Self::Threads(threads) => threads.min(MARKS),
+        }
     }
 }
 
@@ -75,23 +100,28 @@ impl Scoreboard {
 pub struct Slot {
     age: AtomicU64,
     generation: AtomicU64,
-    requests: AtomicU64,
+    /// 0 = sync.
+    threads: AtomicU64,
     pid: AtomicU32,
     state: AtomicU32,
+    /// Not 0: a thread has nothing to do.
+    idle: AtomicU64,
     // Keeps what changes with each request off the cache line above.
-    spare: [AtomicU64; 4],
+    spare: [AtomicU64; 3],
+    queue: Queue,
     marks: [Mark; MARKS],
 }
 
-/// One request in progress.
+/// What a worker tells of its part in the queue. All threads write it.
 #[derive(FromBytes)]
-#[repr(C)]
-struct Mark {
-    /// `CLOCK_MONOTONIC` ns, 0 = idle.
-    since: AtomicU64,
-    /// A counter in the upper half, odd while `line` is being written; its length in the lower half.
-    stamp: AtomicU64,
-    line: [AtomicU64; LINE / 8],
+#[repr(C, align(64))]
+struct Queue {
+    last_wait: AtomicU64,
+    longest_wait: AtomicU64,
+    shed: AtomicU64,
+    sent: AtomicU64,
+    received: AtomicU64,
+    spare: [AtomicU64; 3],
 }
 
 /// What a slot held at one moment.
@@ -102,31 +132,63 @@ pub struct SlotView {
     pub age: u64,
     pub generation: u64,
     pub state: State,
-    /// `CLOCK_MONOTONIC` ns at which the request in progress began, 0 = idle.
-    pub busy_since: u64,
+    pub mode: Mode,
+    /// Of the requests in progress the one that began first.
+    pub request: Option<RequestView>,
+    /// `CLOCK_MONOTONIC` ns since when a thread has been waiting for the interpreter: of several the
+    /// longest wait.
+    pub waiting_since: Option<u64>,
     /// Requests begun since the slot was reset.
     pub requests: u64,
-    /// Method and target of the last request begun, printable, possibly cut; empty before the first.
-    pub request_line: String,
+    pub queue: QueueView,
+}
+
+/// A request in progress.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestView {
+    /// `CLOCK_MONOTONIC` ns.
+    pub since: u64,
+    /// Method and target, printable, possibly cut.
+    pub line: String,
+}
+
+/// What the worker has told of its part in the queue since the slot was reset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueView {
+    /// How long the request that was taken last had waited, ns.
+    pub last_wait: u64,
+    /// The longest wait of any request, ns.
+    pub longest_wait: u64,
+    /// Requests turned away because they had waited too long.
+    pub shed: u64,
+    /// Connections given to other workers.
+    pub sent: u64,
+    /// Connections taken over from other workers.
+    pub received: u64,
 }
 
 impl Slot {
     /// Makes the slot that of a new worker, in `State::Booting`. For the master, before the fork.
-    pub fn reset(&self, age: u64, generation: u64) {
+    pub fn reset(&self, age: u64, generation: u64, mode: Mode) {
         self.age.store(age, Ordering::Relaxed);
         self.generation.store(generation, Ordering::Relaxed);
-        self.requests.store(0, Ordering::Relaxed);
+        let threads = match mode {
+            Mode::Sync => 0,
+            Mode::Threads(threads) => threads as u64,
+        };
+        self.threads.store(threads, Ordering::Relaxed);
         self.pid.store(0, Ordering::Relaxed);
-        for mark in &self.marks {
-            mark.since.store(0, Ordering::Relaxed);
-            mark.stamp.store(0, Ordering::Relaxed);
-        }
+        self.set_idle(false);
+        self.queue.reset();
+        // The others are not read, and clearing them would give them memory.
+        self.used_marks().iter().for_each(Mark::reset);
         self.set_state(State::Booting);
     }
 
     /// Gives the slot back. For the master, once the worker has been reaped.
     pub fn free(&self) {
-        self.marks[0].since.store(0, Ordering::Relaxed);
+        self.set_idle(false);
+        self.used_marks().iter().for_each(Mark::end_request);
         self.set_state(State::Free);
     }
 
@@ -139,157 +201,101 @@ impl Slot {
         self.state.store(state as u32, Ordering::Release);
     }
 
-    /// Marks the worker busy since `now_ns` (`CLOCK_MONOTONIC`, not 0) with this request.
-    pub fn begin_request(&self, now_ns: u64, method: &[u8], target: &[u8]) {
-        // Only this worker writes here: load and store do, no read-modify-write needed.
-        let requests = self.requests.load(Ordering::Relaxed);
-        self.requests.store(requests.wrapping_add(1), Ordering::Relaxed);
-        let mark = &self.marks[0];
-        mark.write_line(method, target);
-        mark.since.store(now_ns, Ordering::Release);
+    /// The mark of one of the worker's threads; a sync worker has number 0.
+    ///
+    /// # Panics
+    /// If `thread` is not below [`MOST_THREADS`].
+    #[must_use]
+    pub fn mark(&self, thread: usize) -> &Mark {
+        &self.marks[thread]
     }
 
-    /// Marks the worker busy since `now_ns` without a request: it waits for the interpreter.
-    pub fn begin_wait(&self, now_ns: u64) {
-        let mark = &self.marks[0];
-        mark.write_line(b"", b"");
-        mark.since.store(now_ns, Ordering::Release);
+    /// Says whether a thread of the worker has nothing to do.
+    pub fn set_idle(&self, idle: bool) {
+        self.idle.store(u64::from(idle), Ordering::Relaxed);
     }
 
-    /// Marks the worker idle.
-    pub fn end_request(&self) {
-        self.marks[0].since.store(0, Ordering::Release);
+    /// Notes how long a request waited for a thread.
+    pub fn note_wait(&self, waited_ns: u64) {
+        self.queue.last_wait.store(waited_ns, Ordering::Relaxed);
+        if waited_ns > self.queue.longest_wait.load(Ordering::Relaxed) {
+            self.queue.longest_wait.fetch_max(waited_ns, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a request that was turned away because it had waited too long.
+    pub fn note_shed(&self) {
+        self.queue.shed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a connection given to the other workers.
+    pub fn note_sent(&self) {
+        self.queue.sent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a connection taken over from another worker.
+    pub fn note_received(&self) {
+        self.queue.received.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn mode(&self) -> Mode {
+        match self.threads.load(Ordering::Relaxed) {
+            0 => Mode::Sync,
+            threads => Mode::Threads(usize::try_from(threads).unwrap_or(MARKS)),
+        }
+    }
+
+    fn used_marks(&self) -> &[Mark] {
+        &self.marks[..self.mode().marks()]
     }
 
     #[must_use]
     pub fn view(&self) -> SlotView {
-        let mark = &self.marks[0];
+        let mut request: Option<(u64, &Mark)> = None;
+        let mut waiting_since: Option<u64> = None;
+        let mut requests: u64 = 0;
+        for mark in self.used_marks() {
+            requests = requests.wrapping_add(mark.requests());
+            match mark.doing() {
+                Doing::Nothing => {}
+                Doing::Request(since) if request.is_some_and(|(first, _)| first <= since) => {}
+                Doing::Request(since) => request = Some((since, mark)),
+                Doing::Waiting(since) => {
+                    waiting_since = Some(waiting_since.map_or(since, |first| first.min(since)));
+                }
+            }
+        }
         SlotView {
             pid: self.pid.load(Ordering::Relaxed),
             age: self.age.load(Ordering::Relaxed),
             generation: self.generation.load(Ordering::Relaxed),
             state: State::from_stored(self.state.load(Ordering::Acquire)),
-            busy_since: mark.since.load(Ordering::Acquire),
-            requests: self.requests.load(Ordering::Relaxed),
-            request_line: mark.read_line(),
+            mode: self.mode(),
+            request: request.map(|(since, mark)| RequestView { since, line: mark.read_line() }),
+            waiting_since,
+            requests,
+            queue: self.queue.view(),
         }
     }
 }
 
-impl Mark {
-    fn write_line(&self, method: &[u8], target: &[u8]) {
-        let mut line = [0; LINE];
-        let mut len = 0;
-        for part in [method, b" ", target] {
-            let count = part.len().min(LINE - len);
-            line[len..len + count].copy_from_slice(&part[..count]);
-            len += count;
-        }
-        // A sequence lock (Boehm, "Can seqlocks get along with programming language memory models?").
-        let turn = (self.stamp.load(Ordering::Relaxed) >> 32) | 1;
-        self.stamp.store(turn << 32, Ordering::Relaxed);
-        fence(Ordering::Release);
-        let (words, _) = line.as_chunks();
-        for (stored, word) in self.line.iter().zip(&words[..len.div_ceil(8)]) {
-            stored.store(u64::from_ne_bytes(*word), Ordering::Relaxed);
-        }
-        let turn = turn.wrapping_add(1) & u64::from(u32::MAX);
-        self.stamp.store(turn << 32 | len as u64, Ordering::Release);
-    }
-
-    fn read_line(&self) -> String {
-        let mut looks = 0;
-        loop {
-            let (line, whole) = self.look();
-            looks += 1;
-            if whole || looks == LOOKS {
-                return printable(&line);
-            }
-            std::thread::yield_now();
+impl Queue {
+    fn reset(&self) {
+        for counter in [&self.last_wait, &self.longest_wait, &self.shed, &self.sent, &self.received]
+        {
+            counter.store(0, Ordering::Relaxed);
         }
     }
 
-    /// The line as it is now, and whether it is surely that of one request.
-    fn look(&self) -> (Vec<u8>, bool) {
-        let mut line = vec![0; LINE];
-        let stamp = self.stamp.load(Ordering::Acquire);
-        for (word, stored) in line.as_chunks_mut().0.iter_mut().zip(&self.line) {
-            *word = stored.load(Ordering::Relaxed).to_ne_bytes();
+    fn view(&self) -> QueueView {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        QueueView {
+            last_wait: read(&self.last_wait),
+            longest_wait: read(&self.longest_wait),
+            shed: read(&self.shed),
+            sent: read(&self.sent),
+            received: read(&self.received),
         }
-        fence(Ordering::Acquire);
-        let unchanged = self.stamp.load(Ordering::Relaxed) == stamp;
-        line.truncate(usize::try_from(stamp & u64::from(u32::MAX)).unwrap_or(LINE));
-        (line, unchanged && stamp >> 32 & 1 == 0)
-    }
-}
-
-/// A client chose these bytes: none of them may start a new line where they are shown.
-fn printable(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for symbol in String::from_utf8_lossy(bytes).chars() {
-        if symbol.is_control() {
-            text.extend(symbol.escape_default());
-        } else {
-            text.push(symbol);
-        }
-    }
-    text
-}
-
-/// Wakes the sleeping master, so that it need not look at regular intervals.
-///
-/// The master that is about to sleep without a deadline calls `arm`, looks at the scoreboard once
-/// more, then sleeps. A worker writes to its slot, then calls `ring_if_armed`. One of the two sees
-/// the other.
-pub struct Bell {
-    event: EventFd,
-    armed: Shared<AtomicU32>,
-}
-
-impl Bell {
-    /// # Errors
-    /// What the kernel answered: no descriptor or no memory left.
-    pub fn new() -> io::Result<Self> {
-        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-        Ok(Self { event: EventFd::from_flags(flags)?, armed: Shared::new("rgunicorn-bell", 1)? })
-    }
-
-    pub fn arm(&self) {
-        self.armed[0].store(1, Ordering::Relaxed);
-        // What the master reads after this, it reads after the store is visible.
-        fence(Ordering::SeqCst);
-    }
-
-    pub fn disarm(&self) {
-        self.armed[0].store(0, Ordering::Relaxed);
-    }
-
-    /// Wakes the master.
-    pub fn ring(&self) {
-        // Fails only when the counter is full, and then the bell is ringing already.
-        let _ = self.event.write(1);
-    }
-
-    /// Wakes the master if it sleeps without a deadline. Called once per request.
-    pub fn ring_if_armed(&self) {
-        // The counterpart of the fence in `arm`; without it the load could pass the worker's stores.
-        fence(Ordering::SeqCst);
-        let armed = &self.armed[0];
-        if armed.load(Ordering::Relaxed) != 0 && armed.swap(0, Ordering::Relaxed) != 0 {
-            self.ring();
-        }
-    }
-
-    /// Silences the bell.
-    pub fn drain(&self) {
-        // An error says that it was not ringing.
-        let _ = self.event.read();
-    }
-
-    /// Readable while the bell rings.
-    #[must_use]
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        self.event.as_fd()
     }
 }
 

@@ -20,6 +20,7 @@ FIELDS = [
     "Accept: */*", "User-Agent: fuzz/1.0", "Cookie: a=b; c=d", "Cookie: e=f", "X-Empty:",
     "X-Blank: \t a b \t ", "X-High: \xe9\xff", "Content-Type: text/plain", "Referer: http://r/",
     "Connection: close", "Connection: keep-alive", "Connection: Keep-Alive, x", "Connection: upgrade",
+    "Connection: x ,Close",
     "Expect: 100-continue", "X-Forwarded-Proto: https", "X-Forwarded-Ssl: on", "SCRIPT_NAME: /a",
     "X-Forwarded-For: 192.0.2.7", "A_B: under", "A-B: hyphen", "Script-Name: /x", "PATH_INFO: /y",
     "Proxy: http://evil/", "TE: trailers", "Trailer: X-Sum", "Upgrade: websocket", "Keep-Alive: 5",

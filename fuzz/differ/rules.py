@@ -338,6 +338,32 @@ def empty_line_behind_a_proxy_header(kinds, case, ours, theirs, ask):
     return not found or _explain(found, case, ours, plain, ask) is not None
 
 
+def connection_options_in_a_list(kinds, case, ours, theirs, ask):
+    """The options of all Connection fields count. gunicorn compares the whole of the first field with
+    "close" and "keep-alive", so that a list is neither.
+
+    All that follows is that one of them reads on.
+    """
+    number = min(len(ours.answers), len(theirs.answers))
+    pairs = list(zip(ours.answers, theirs.answers))
+    if not {"connection"} <= kinds <= {"connection", "more", "less", "interim", "end"}:
+        return False
+    if any(a.connection != b.connection for a, b in pairs[:-1]):
+        return False
+    a, b = pairs[-1]
+    value = a.seen.get("HTTP_CONNECTION", "") if a.seen and b.seen else ""
+    options = {option.strip(" \t").lower() for option in value.split(",")}
+    if "," not in value:
+        return False
+    old = a.seen["SERVER_PROTOCOL"] <= "HTTP/1.0"
+    keeps = "close" not in options and ("keep-alive" in options or not old)
+    wanted = ("keep-alive", "close") if keeps else ("close", "keep-alive")
+    closes, goes_on = (theirs, ours) if keeps else (ours, theirs)
+    if (a.connection, b.connection) != wanted or len(closes.answers) != number:
+        return False
+    return closes.end != "open" and closes.interim <= goes_on.interim
+
+
 SINGLE = [
     connect_has_no_path,
     other_versions_are_answered_in_version_1,
@@ -348,6 +374,7 @@ SINGLE = [
 ]
 WHOLE = [
     limit_on_a_head_and_what_follows_it,
+    connection_options_in_a_list,
     other_errors_in_a_proxy_header,
     proxy_header_of_an_unknown_client,
     empty_line_behind_a_proxy_header,

@@ -11,13 +11,14 @@ pub mod setting;
 pub mod settings;
 mod shell;
 mod size;
+mod time;
 pub mod value;
 
 use std::path::{Path, PathBuf};
 
 pub use layers::{ConfFile, Loaded, early};
 pub use origin::Origin;
-pub use settings::{Config, HeaderMap, ProxyMode};
+pub use settings::{Config, HeaderMap, MOST_THREADS, ProxyMode};
 
 use crate::error::{Error, reason};
 use setting::Scope;
@@ -137,8 +138,9 @@ mod tests {
                 assert!(flags.insert(*flag), "{flag} twice");
             }
         }
-        // gunicorn 27 has 120 settings; --venv, and those for slow clients and large bodies, are ours.
-        assert_eq!(names.len(), 120 + 1 + 7);
+        // gunicorn 27 has 120 settings; --venv, two limits for requests, and those for slow clients and
+        // large bodies, are ours.
+        assert_eq!(names.len(), 120 + 1 + 2 + 7);
     }
 
     #[test]

@@ -50,6 +50,7 @@ pub fn access_log_format(data: &[u8]) {
         status: Some(value),
         sent: random.next(),
         elapsed: Duration::from_nanos(random.next()),
+        waited: Duration::from_nanos(random.next()),
         pid: 1,
         lookup: &lookup,
     };

@@ -146,11 +146,9 @@ pub(super) fn check(input: &Input<'_>, head: &Head<'_>) {
 
     let codings = all("transfer-encoding").join(&b',');
     let plain = check_framing(head.framing(), minor, &all("content-length"), &codings);
-    let wish = match all("connection").first().map(|value| trim(value).to_ascii_lowercase()) {
-        Some(value) if value == b"keep-alive" => true,
-        Some(value) if value == b"close" => false,
-        _ => minor >= 1,
-    };
+    let options = all("connection").join(&b',').to_ascii_lowercase();
+    let asks = |wanted: &[u8]| options.split(|byte| *byte == b',').any(|one| trim(one) == wanted);
+    let wish = !asks(b"close") && (minor >= 1 || asks(b"keep-alive"));
     assert_eq!(head.keep_alive(), plain && head.method() != b"CONNECT" && wish);
 
     let secure: Vec<bool> = found

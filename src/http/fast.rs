@@ -8,7 +8,7 @@ use httparse::{Header, Request, Status};
 use super::chars::{has_underscore, same};
 use super::fields::{Field, MAX_HEAD, Span};
 use super::forwarded::Underscore;
-use super::framing::{self, Framing};
+use super::framing::{self, Framing, Wish};
 use super::head::{Facts, HeadParser, HeadStore, Stage};
 use super::strict::is_method;
 
@@ -51,12 +51,11 @@ pub(super) fn parse(parser: &HeadParser, store: &mut HeadStore, buf: &[u8]) -> b
         version: (1, minor),
         minor,
         end: skip + len,
-        keep_alive: minor >= 1,
         ..Facts::default()
     };
     store.fields.reserve(request.headers.len());
-    let mut pass =
-        Pass { parser, trusted: store.trusted, facts, connection: false, content_type: false };
+    let (wish, content_type) = (Wish::None, false);
+    let mut pass = Pass { parser, trusted: store.trusted, facts, wish, content_type };
     let base = input.as_ptr().addr();
     let mut start = line + 2;
     for (index, header) in request.headers.iter().enumerate() {
@@ -80,7 +79,7 @@ pub(super) fn parse(parser: &HeadParser, store: &mut HeadStore, buf: &[u8]) -> b
             None => return false,
         }
     }
-    store.facts = pass.facts;
+    store.facts = Facts { keep_alive: pass.wish.keeps(minor), ..pass.facts };
     store.stage = Stage::Done;
     true
 }
@@ -90,8 +89,8 @@ struct Pass<'a> {
     parser: &'a HeadParser,
     trusted: bool,
     facts: Facts,
-    /// Whether a Connection field was seen: only the first counts.
-    connection: bool,
+    /// What the Connection fields ask for.
+    wish: Wish,
     content_type: bool,
 }
 
@@ -106,11 +105,7 @@ impl Pass<'_> {
                 same(value, b"100-continue")
             }
             10 if same(name, b"connection") => {
-                if !replace(&mut self.connection, true)
-                    && let Some(wish) = framing::connection(value)
-                {
-                    self.facts.keep_alive = wish;
-                }
+                self.wish = self.wish.max(Wish::of(value));
                 true
             }
             12 if same(name, b"content-type") => !replace(&mut self.content_type, true),

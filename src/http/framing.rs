@@ -86,14 +86,49 @@ pub(super) fn content_length(value: &[u8]) -> Option<u64> {
     })
 }
 
-/// What the first Connection field asks for; anything but the two plain words asks nothing.
-pub(super) fn connection(value: &[u8]) -> Option<bool> {
-    if same(value, b"keep-alive") {
-        Some(true)
-    } else if same(value, b"close") {
-        Some(false)
-    } else {
-        None
+/// What connection options ask for (RFC 9112 section 9.3). Of several the greatest counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Wish {
+    /// Nothing that is known here.
+    #[default]
+    None,
+    KeepAlive,
+    Close,
+}
+
+impl Wish {
+    /// The wish of one Connection field.
+    #[inline]
+    pub(super) fn of(value: &[u8]) -> Self {
+        let plain = Self::option(value);
+        if plain == Self::None { Self::of_list(value) } else { plain }
+    }
+
+    /// Rare, so that it should not weigh on the single words.
+    #[cold]
+    fn of_list(value: &[u8]) -> Self {
+        let options = value.split(|&byte| byte == b',');
+        options.map(|option| Self::option(trim(option))).max().unwrap_or_default()
+    }
+
+    #[inline]
+    fn option(option: &[u8]) -> Self {
+        if same(option, b"keep-alive") {
+            Self::KeepAlive
+        } else if same(option, b"close") {
+            Self::Close
+        } else {
+            Self::None
+        }
+    }
+
+    /// Whether a client of HTTP/1.`minor` that wishes this can send another request.
+    pub(super) fn keeps(self, minor: u8) -> bool {
+        match self {
+            Self::None => minor >= 1,
+            Self::KeepAlive => true,
+            Self::Close => false,
+        }
     }
 }
 
@@ -150,6 +185,30 @@ mod tests {
             let text = format!("Unsupported transfer coding: '{value}'");
             assert_eq!(decide(1, &[(te, value)]), Err((501, text)), "{value}");
         }
+    }
+
+    #[test]
+    fn connection_options() {
+        for (value, wish) in [
+            ("close", Wish::Close),
+            ("Keep-Alive", Wish::KeepAlive),
+            ("", Wish::None),
+            ("x", Wish::None),
+            (",,", Wish::None),
+            ("closed, close-not, no close, \"close\", keep-alive=1", Wish::None),
+            ("close, x", Wish::Close),
+            ("x ,\tCLOSE\t, y", Wish::Close),
+            (",close", Wish::Close),
+            (" close", Wish::Close),
+            ("keep-alive, close", Wish::Close),
+            ("close,keep-alive", Wish::Close),
+            ("x,keep-alive", Wish::KeepAlive),
+        ] {
+            assert_eq!(Wish::of(value.as_bytes()), wish, "{value:?}");
+        }
+        let keeps = [Wish::None, Wish::KeepAlive, Wish::Close]
+            .map(|wish| [0, 1].map(|minor| wish.keeps(minor)));
+        assert_eq!(keeps, [[false, true], [true, true], [false, false]]);
     }
 
     #[test]

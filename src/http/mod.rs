@@ -39,7 +39,9 @@ pub use interim::{CONTINUE, encode_early_hints};
 pub use lenient::Lenient;
 pub use limits::Limits;
 pub use pages::{error_page, internal_server_error};
-pub use proxy::{ProxyInfo, ProxyMode, ProxyParse, ProxyProtocol, parse_proxy_header};
+pub use proxy::{
+    PROXY_PROTOCOLS, ProxyInfo, ProxyMode, ProxyParse, ProxyProtocol, parse_proxy_header,
+};
 pub use reject::{Reject, RejectKind};
 pub use response::{CHUNK_END, LAST_CHUNK, Plan, ResponseBody, chunk_prefix, encode_head};
 pub use target::percent_decode;

@@ -6,6 +6,11 @@
 /// escaped here. A character outside latin-1 becomes "?" (gunicorn would send nothing at all).
 #[must_use]
 pub fn error_page(status: u16, reason: &str, message: &str) -> Vec<u8> {
+    error_page_with(status, reason, message, "")
+}
+
+/// As [`error_page`], with `extra` header lines.
+pub fn error_page_with(status: u16, reason: &str, message: &str, extra: &str) -> Vec<u8> {
     let message = escape(message);
     let page = format!(
         "<html>\n  <head>\n    <title>{reason}</title>\n  </head>\n  <body>\n    \
@@ -14,7 +19,7 @@ pub fn error_page(status: u16, reason: &str, message: &str) -> Vec<u8> {
     let length = page.chars().count();
     let head = format!(
         "HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: text/html\r\n\
-         Content-Length: {length}\r\n\r\n"
+         Content-Length: {length}\r\n{extra}\r\n"
     );
     head.chars().chain(page.chars()).map(|c| u8::try_from(c).unwrap_or(b'?')).collect()
 }

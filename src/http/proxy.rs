@@ -24,6 +24,9 @@ pub enum ProxyMode {
     Auto,
 }
 
+/// All values of [`ProxyInfo::protocol`].
+pub const PROXY_PROTOCOLS: [&str; 5] = ["TCP4", "TCP6", "UNKNOWN", "LOCAL", "UNSPEC"];
+
 /// What a header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProxyInfo {

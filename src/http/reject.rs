@@ -2,8 +2,12 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::{pages, quote};
+
+/// Load comes and goes: the shortest time that can be named (RFC 9110 section 10.2.3).
+const RETRY_AFTER: &str = "Retry-After: 1\r\n";
 
 /// What was wrong, as far as the answer depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +48,10 @@ pub enum RejectKind {
     BodyTooLarge,
     /// There is no room for the body.
     Storage,
+    /// No slot was free for too long.
+    Overload,
+    /// The application takes too long.
+    Overdue,
 }
 
 /// A request that is answered with an error page, after which the connection is closed.
@@ -74,6 +82,7 @@ impl Reject {
             RejectKind::Timeout => (408, "Request Timeout"),
             RejectKind::BodyTooLarge => (413, "Content Too Large"),
             RejectKind::Storage => (507, "Insufficient Storage"),
+            RejectKind::Overload | RejectKind::Overdue => (503, "Service Unavailable"),
             _ => (400, "Bad Request"),
         };
         Self { kind, status, reason, message, has_request: false }
@@ -132,6 +141,22 @@ impl Reject {
         .with_request()
     }
 
+    /// The refusal of a request that has waited too long to be taken.
+    #[must_use]
+    pub fn overloaded(waited: Duration) -> Self {
+        Self::new(
+            RejectKind::Overload,
+            format!("No thread was free for {:.3} s (max_queue_time)", waited.as_secs_f64()),
+        )
+        .with_request()
+    }
+
+    /// The end of a request that the application does not come back from.
+    #[must_use]
+    pub fn request_timeout() -> Self {
+        Self::new(RejectKind::Overdue, "The request took too long".to_owned()).with_request()
+    }
+
     /// The refusal of a PROXY header from a peer that may not send one.
     #[must_use]
     pub fn proxy_forbidden(peer: IpAddr) -> Self {
@@ -150,6 +175,7 @@ impl Reject {
             RejectKind::Proxy => format!("'{message}'"),
             RejectKind::ProxyForbidden => "Request forbidden".to_owned(),
             RejectKind::Storage => "There is no room for the body of the request".to_owned(),
+            RejectKind::Overload => "The server is busy, please try again".to_owned(),
             _ => message.clone(),
         }
     }
@@ -157,7 +183,8 @@ impl Reject {
     /// The complete answer, head included.
     #[must_use]
     pub fn page(&self) -> Vec<u8> {
-        pages::error_page(self.status, self.reason, &self.page_message())
+        let extra = if self.kind == RejectKind::Overload { RETRY_AFTER } else { "" };
+        pages::error_page_with(self.status, self.reason, &self.page_message(), extra)
     }
 
     pub(super) fn with_request(mut self) -> Self {

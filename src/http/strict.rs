@@ -2,9 +2,9 @@
 
 use memchr::memchr;
 
-use super::chars::{is_token, same, trim};
+use super::chars::{is_token, same};
 use super::fields::{MAX_HEAD, Place, Rules, Section, Span, Verdict};
-use super::framing;
+use super::framing::{self, Wish};
 use super::head::{Facts, HeadParser, HeadStore, Stage};
 use super::lenient::Lenient;
 use super::reject::Reject;
@@ -155,10 +155,9 @@ fn conclude(store: &mut HeadStore, buf: &[u8]) -> Result<(), Reject> {
     let (minor, head) = (store.facts.minor, store.head(buf));
     let message = framing::message(minor, head.fields())?;
     let named = |name: &[u8]| name == b"CONNECT";
-    let wish = head.fields().find(|(name, _)| same(name, b"connection"));
-    // The value of a folded field may have blanks around it.
-    let wish = wish.and_then(|(_, value)| framing::connection(trim(value)));
-    let keep_alive = !message.must_close && !named(head.method()) && wish.unwrap_or(minor >= 1);
+    let options = head.fields().filter(|(name, _)| same(name, b"connection"));
+    let wish = options.map(|(_, value)| Wish::of(value)).max().unwrap_or_default();
+    let keep_alive = !message.must_close && !named(head.method()) && wish.keeps(minor);
     let host = store.fields.iter().find(|field| same(field.name.of(buf, &store.side), b"host"));
     store.facts.host = host.map(|field| field.value);
     store.facts.framing = message.framing;

@@ -102,8 +102,8 @@ impl<'b> Head<'b> {
 
     /// Whether the client lets the connection serve another request.
     ///
-    /// The first Connection field decides if it is "close" or "keep-alive" and nothing more, else
-    /// the version does; CONNECT and bodies with a coding other than chunked always close.
+    /// The options in all Connection fields decide: "close" closes, else "keep-alive" keeps, else it
+    /// is the version; CONNECT and bodies with a coding other than chunked always close.
     #[must_use]
     pub fn keep_alive(&self) -> bool {
         self.store.facts.keep_alive

@@ -53,6 +53,8 @@ pub struct Entry<'a> {
     /// Bytes of the body, before chunking.
     pub sent: u64,
     pub elapsed: Duration,
+    /// How long the request waited, complete, until it was handled.
+    pub waited: Duration,
     pub pid: u32,
     pub lookup: &'a dyn Lookup,
 }
@@ -132,10 +134,8 @@ impl Entry<'_> {
             Atom::Seconds => number(out, u128::from(elapsed.as_secs())),
             Atom::Milliseconds => number(out, elapsed.as_millis()),
             Atom::Microseconds => number(out, elapsed.as_micros()),
-            Atom::DecimalSeconds => {
-                // Writing to a vector does not fail.
-                let _ = write!(out, "{}.{:06}", elapsed.as_secs(), elapsed.subsec_micros());
-            }
+            Atom::DecimalSeconds => decimal_seconds(out, elapsed),
+            Atom::DecimalWait => decimal_seconds(out, self.waited),
             Atom::Pid => {
                 let _ = write!(out, "<{}>", self.pid);
             }
@@ -160,6 +160,11 @@ fn value(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
 
 fn number(out: &mut Vec<u8>, number: u128) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+fn decimal_seconds(out: &mut Vec<u8>, time: Duration) {
+    // Writing to a vector does not fail.
+    let _ = write!(out, "{}.{:06}", time.as_secs(), time.subsec_micros());
 }
 
 impl Spec {

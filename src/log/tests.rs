@@ -87,6 +87,7 @@ fn log_request(logs: &Logs, path: &[u8]) {
         status: None,
         sent: 0,
         elapsed: Duration::ZERO,
+        waited: Duration::ZERO,
         pid: 1,
         lookup: &Nothing,
     });

@@ -1,10 +1,10 @@
 //! A worker's process from the fork to its end, around the life that the host gives it.
 
-use std::any::Any;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::app::{Host, Seat};
+use crate::error::panic_text;
 use crate::sys::process;
 use crate::sys::signal::{self, Blocked, Pipe, Signal};
 
@@ -54,7 +54,10 @@ pub fn run(
     drop(lifeline);
     let outcome = catch_unwind(AssertUnwindSafe(|| live(host, seat, title, blocked)));
     let status = outcome.unwrap_or_else(|panic| {
-        tracing::error!("The worker failed inside of the server itself: {}", text(panic.as_ref()));
+        tracing::error!(
+            "The worker failed inside of the server itself: {}",
+            panic_text(panic.as_ref())
+        );
         FAILED
     });
     tracing::info!("Worker exiting (pid: {})", process::getpid());
@@ -74,10 +77,4 @@ fn live(host: &mut dyn Host, seat: Seat<'_>, title: &str, blocked: Blocked) -> i
     crate::sys::proctitle::set(&format!("gunicorn: worker [{title}]"));
     tracing::info!("Booting worker with pid: {pid}");
     host.work(seat)
-}
-
-/// What a panic said.
-pub fn text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic")
 }

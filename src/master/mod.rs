@@ -9,6 +9,7 @@ mod pidfile;
 mod reload;
 mod run;
 mod seats;
+mod sight;
 mod sockets;
 mod state;
 mod workers;

@@ -1,7 +1,7 @@
 //! The log line about a worker that has ended: gunicorn's words, plus the reason where it is known.
 
 use super::state::Level;
-use super::workers::{Killed, Worker};
+use super::workers::{Doing, Killed, Worker};
 use crate::sys::process::{Ended, Pid};
 use crate::sys::signal::Signal;
 
@@ -16,14 +16,17 @@ pub fn of_worker(pid: Pid, worker: &Worker, how: Ended) -> Option<(Level, String
     };
     let reason = match (signal, worker.killed) {
         (Signal::KILL, Some(Killed::Timeout)) => {
-            " By this master: it did not stop after its request ran into the timeout.".to_owned()
+            format!(
+                " By this master: it did not stop after {} ran into the timeout.",
+                overdue(worker)
+            )
         }
         (Signal::KILL, Some(Killed::Grace(seconds))) => {
             format!(" By this master: it did not stop within {seconds} s.")
         }
         (Signal::KILL, None) => " Perhaps out of memory?".to_owned(),
         (Signal::ABRT, _) if worker.stuck.is_some() => {
-            " By this master: its request ran into the timeout.".to_owned()
+            format!(" By this master: {} ran into the timeout.", overdue(worker))
         }
         _ if core_dumped => " It left a core dump.".to_owned(),
         _ => String::new(),
@@ -34,6 +37,14 @@ pub fn of_worker(pid: Pid, worker: &Worker, how: Ended) -> Option<(Level, String
         _ => Level::Warning,
     };
     Some((level, format!("Worker (pid:{pid}) was sent {signal}!{reason}")))
+}
+
+/// What of the worker ran into the timeout.
+fn overdue(worker: &Worker) -> &'static str {
+    match worker.overdue {
+        None | Some(Doing::Request(_)) => "its request",
+        Some(Doing::Waiting | Doing::ThreadWaiting { .. }) => "its wait for the interpreter",
+    }
 }
 
 /// The line for a child that is none of our workers, with the status as waitpid(2) encodes it.
@@ -99,7 +110,13 @@ mod tests {
         worker.stuck = Some(Stuck::Killed);
         for signal in [Signal::KILL, Signal::ABRT] {
             let (_, line) = text(&worker, signaled(signal)).unwrap();
-            assert!(line.contains("ran into the timeout"), "{line}");
+            assert!(line.contains("its request ran into the timeout"), "{line}");
+        }
+        // A request of a gthread worker is not limited by the timeout.
+        worker.overdue = Some(Doing::ThreadWaiting { oldest: Some("GET /".to_owned()) });
+        for signal in [Signal::KILL, Signal::ABRT] {
+            let (_, line) = text(&worker, signaled(signal)).unwrap();
+            assert!(line.contains("its wait for the interpreter ran into the timeout"), "{line}");
         }
     }
 }

@@ -12,14 +12,15 @@ use super::child::{self, MASTER_SIGNALS};
 use super::pidfile::PidFile;
 use super::reload::{master_title, policy};
 use super::seats::Seats;
+use super::sight::sight;
 use super::sockets::Sockets;
-use super::state::{Action, Event, Level, Sight, State};
-use super::workers::{Busy, Phase};
+use super::state::{Action, Event, Level, State};
 use crate::app::{Host, Seat};
 use crate::config::Config;
-use crate::error::{Error, reason};
+use crate::error::{Error, panic_text, reason};
 use crate::log;
-use crate::scoreboard::{self, Bell, Scoreboard, SlotView};
+use crate::net::handoff::Queue;
+use crate::scoreboard::{Bell, Mode, Scoreboard, StopFlag};
 use crate::sys::process::{self, Fork, Pid};
 use crate::sys::signal::{self, Pipe, Signal};
 use crate::sys::{proctitle, time};
@@ -27,6 +28,10 @@ use crate::sys::{proctitle, time};
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Exit status after a failure inside of the master itself.
 const FAILED: i32 = 255;
+/// After a worker has rung for the beginning of a request that was over before the master looked, the
+/// master looks again so much later, and only then lets the workers ring again: short requests shall
+/// not wake it one by one. No timeout is shorter.
+const REST: Duration = Duration::from_secs(1);
 
 /// Runs the server until it is stopped and returns its exit status. In a forked worker it does not
 /// return: the process ends with the status of [`Host::work`].
@@ -48,7 +53,7 @@ pub fn run(config: Config, host: &mut dyn Host) -> i32 {
     };
     master.pidfile = pidfile;
     let status = catch_unwind(AssertUnwindSafe(|| master.supervise())).unwrap_or_else(|panic| {
-        tracing::error!("Unhandled exception in main loop: {}", child::text(panic.as_ref()));
+        tracing::error!("Unhandled exception in main loop: {}", panic_text(panic.as_ref()));
         master.abandon();
         FAILED
     });
@@ -82,6 +87,11 @@ pub(super) struct Master<'a> {
     scoreboard: Scoreboard,
     seats: Seats,
     bell: Bell,
+    /// When workers may ring again, after one has.
+    rest: Option<Duration>,
+    stop_flag: StopFlag,
+    /// Held open here, it survives any worker.
+    queue: Queue,
     /// Read end for the workers, write end for this process alone.
     lifeline: (OwnedFd, Option<OwnedFd>),
     exit: Option<i32>,
@@ -102,12 +112,14 @@ impl<'a> Master<'a> {
         let slots = workers.saturating_mul(4).saturating_add(16).max(64);
         let scoreboard = Scoreboard::new(slots).map_err(no_memory)?;
         let bell = Bell::new().map_err(no_memory)?;
+        let stop_flag = StopFlag::new().map_err(no_memory)?;
+        let queue = Queue::new().map_err(no_memory)?;
         let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
             .map_err(|error| no_memory(error.into()))?;
         let sockets = Sockets::open(&config.bind, config.backlog)?;
         tracing::debug!("Arbiter booted");
         tracing::info!("Listening at: {} ({})", sockets.text(), process::getpid());
-        tracing::info!("Using worker: {}", config.worker_class);
+        tracing::info!("Using worker: {}", config.effective_worker_class());
         proctitle::set(&master_title(&config));
         Ok(Self {
             host,
@@ -120,6 +132,9 @@ impl<'a> Master<'a> {
             seats: Seats::new(scoreboard.len()),
             scoreboard,
             bell,
+            rest: None,
+            stop_flag,
+            queue,
             lifeline: (read, Some(write)),
             exit: None,
         })
@@ -175,7 +190,10 @@ impl<'a> Master<'a> {
             }
             Action::Commit => self.commit(),
             Action::Rollback => self.rollback(),
-            Action::CloseListeners => self.sockets.close(),
+            Action::CloseListeners => {
+                self.stop_flag.set();
+                self.sockets.close();
+            }
             Action::Exit(status) => self.exit = Some(status),
         }
     }
@@ -191,7 +209,9 @@ impl<'a> Master<'a> {
             return Event::ForkFailed { age, why };
         };
         let slot = self.scoreboard.slot(slot);
-        slot.reset(age, generation);
+        let mode =
+            if self.config.is_threaded() { Mode::Threads(self.config.slots()) } else { Mode::Sync };
+        slot.reset(age, generation, mode);
         self.host.before_fork();
         let blocked = signal::block_all();
         let event = match process::fork() {
@@ -199,7 +219,10 @@ impl<'a> Master<'a> {
                 self.sockets.keep_used();
                 let seat = Seat {
                     slot,
+                    scoreboard: &self.scoreboard,
+                    queue: &self.queue,
                     bell: &self.bell,
+                    stop_flag: &self.stop_flag,
                     lifeline: self.lifeline.0.as_fd(),
                     listeners: self.sockets.listeners(),
                     config: &self.config,
@@ -224,26 +247,31 @@ impl<'a> Master<'a> {
 
     /// What the workers show at this moment.
     fn sights(&self) -> Event {
-        let sight = |(slot, age)| sight(age, self.scoreboard.slot(slot).view());
-        Event::Seen(self.seats.taken().map(sight).collect())
+        let look = |(slot, age)| sight(age, self.scoreboard.slot(slot).view());
+        Event::Seen(self.seats.taken().map(look).collect())
     }
 
     /// Waits for a signal, for a worker with news, or for the time at which something is due.
     fn sleep(&mut self) {
-        // A request that is under way has a deadline, and those that begin later have later ones. If
-        // there is none, the worker that begins the next one is to ring.
-        if self.state.watches_requests() && !self.any_busy() {
+        // A worker that is busy has a deadline, and those that get busy later have later ones. If there
+        // is none, the worker that gets busy next is to ring.
+        let mut armed = false;
+        let busy = self.any_busy();
+        self.rest = self.rest.filter(|end| !busy && now() < *end);
+        if self.state.watches_workers() && !busy && self.rest.is_none() {
             self.bell.arm();
             // One may have begun just before.
             self.look();
-            if self.any_busy() {
+            armed = !self.any_busy();
+            if !armed {
                 self.bell.disarm();
             }
         }
         if self.exit.is_some() {
             return;
         }
-        let timeout = self.state.deadline().map_or(PollTimeout::NONE, |deadline| {
+        let deadline = self.state.deadline().into_iter().chain(self.rest).min();
+        let timeout = deadline.map_or(PollTimeout::NONE, |deadline| {
             // Rounded up: waking too early would mean to wake twice.
             let millis = deadline.saturating_sub(now()).as_micros().div_ceil(1000);
             PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)
@@ -258,7 +286,9 @@ impl<'a> Master<'a> {
             // that are open.
             let _ = poll(&mut fds, timeout);
         });
-        self.bell.disarm();
+        if armed && !self.bell.disarm() {
+            self.rest = Some(now() + REST);
+        }
         self.bell.drain();
     }
 
@@ -268,6 +298,7 @@ impl<'a> Master<'a> {
 
     /// After a failure of the master itself: nobody supervises the workers any more, so they go.
     fn abandon(&mut self) {
+        self.stop_flag.set();
         for pid in self.state.workers().iter().filter_map(|worker| worker.pid) {
             kill(pid, Signal::QUIT);
         }
@@ -277,17 +308,6 @@ impl<'a> Master<'a> {
 
 fn now() -> Duration {
     Duration::from_nanos(time::monotonic_ns())
-}
-
-fn sight(age: u64, view: SlotView) -> Sight {
-    let phase = match view.state {
-        scoreboard::State::Free | scoreboard::State::Booting => Phase::Booting,
-        scoreboard::State::Ready => Phase::Ready,
-        scoreboard::State::Retiring => Phase::Retiring,
-    };
-    let busy = (view.busy_since != 0)
-        .then(|| Busy { since: Duration::from_nanos(view.busy_since), request: view.request_line });
-    Sight { age, phase, busy }
 }
 
 fn kill(pid: Pid, signal: Signal) {

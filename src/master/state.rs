@@ -84,8 +84,8 @@ impl State {
         &self.workers
     }
 
-    /// Whether a request that begins from now on has to be timed.
-    pub fn watches_requests(&self) -> bool {
+    /// Whether what begins from now on has to be timed.
+    pub fn watches_workers(&self) -> bool {
         self.policy.timeout.is_some() && self.stopping.is_none()
     }
 

@@ -15,16 +15,28 @@ pub enum Phase {
     Retiring,
 }
 
-/// The request a worker is inside of.
+/// What a worker is inside of that must not take longer than the timeout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Busy {
-    /// Start of the request, monotonic time.
+    /// Its start, monotonic time.
     pub since: Duration,
-    /// `GET /path`, possibly cut off.
-    pub request: String,
+    pub doing: Doing,
 }
 
-/// The steps against a worker whose request ran into the timeout.
+/// What the timeout limits. A thread of a gthread worker may be in a request for as long as it likes,
+/// as in gunicorn: the others go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Doing {
+    /// `GET /path`, possibly cut off: the request of a sync worker.
+    Request(String),
+    /// A sync worker waits for the interpreter lock.
+    Waiting,
+    /// A thread of a gthread worker waits for the interpreter lock; `oldest` is the request that has
+    /// been in progress longest, of any thread.
+    ThreadWaiting { oldest: Option<String> },
+}
+
+/// The steps against a worker that ran into the timeout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stuck {
     /// It was sent SIGABRT, on which it logs its stacks; due: the dump from C.
@@ -60,6 +72,8 @@ pub struct Worker {
     /// A dismissed worker that never served anyone is killed at this time.
     pub kill_at: Option<Duration>,
     pub stuck: Option<Stuck>,
+    /// What ran into the timeout.
+    pub overdue: Option<Doing>,
     pub killed: Option<Killed>,
 }
 
@@ -75,6 +89,7 @@ impl Worker {
             dismissed: false,
             kill_at: None,
             stuck: None,
+            overdue: None,
             killed: None,
         }
     }

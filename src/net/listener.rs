@@ -175,6 +175,14 @@ impl AsFd for Listener {
     }
 }
 
+impl Listener {
+    /// Its `Display` text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
 impl fmt::Display for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)

@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::sys::process;
 use crate::sys::socket::{self, Io};
@@ -11,12 +12,12 @@ use crate::sys::socket::{self, Io};
 pub struct Stream {
     fd: OwnedFd,
     /// The connection goes on elsewhere.
-    released: bool,
+    released: AtomicBool,
 }
 
 impl Stream {
     pub fn new(fd: OwnedFd) -> Self {
-        Self { fd, released: false }
+        Self { fd, released: AtomicBool::new(false) }
     }
 
     pub fn recv(&self, buffer: &mut [u8]) -> Io {
@@ -62,16 +63,16 @@ impl Stream {
         socket::has_input(&self.fd)
     }
 
-    /// Gives up our descriptor of a connection that goes on elsewhere.
-    pub fn release(mut self) {
-        self.released = true;
+    /// The connection goes on elsewhere: closing our descriptor must not end it.
+    pub fn release(&self) {
+        self.released.store(true, Ordering::Relaxed);
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
         // A process that the application forked may still hold the connection.
-        if process::shares_descriptors() && !self.released {
+        if process::shares_descriptors() && !*self.released.get_mut() {
             socket::shutdown_both(&self.fd);
         }
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use pyo3::prelude::*;
 
-use super::ffi;
+use super::{ffi, support};
 use crate::error::{Error, reason};
 
 /// The `major.minor` of the Python that this program is built for.
@@ -40,6 +40,15 @@ pub fn initialize(venv: Option<&Path>, argv: &[OsString]) -> Result<(), Error> {
 /// Ends the interpreter; see [`ffi::finalize`] for what may follow: nothing but `_exit`.
 pub fn finalize(py: Python<'_>) {
     ffi::finalize(py);
+}
+
+/// Runs `atexit` functions and flushes streams, where [`finalize`] is not possible because threads
+/// are still in the interpreter.
+pub fn wind_up(py: Python<'_>) {
+    let wound_up = support::module(py).and_then(|module| module.call_method0("wind_up"));
+    if let Err(error) = wound_up {
+        tracing::debug!("Cannot wind up: {error}");
+    }
 }
 
 /// Makes ready for a fork: what lives now is not looked at again by the garbage collector, whose

@@ -6,5 +6,5 @@ mod ffi;
 pub mod interpreter;
 pub mod loader;
 pub mod signals;
-mod support;
+pub mod support;
 pub mod wsgi;

@@ -4,6 +4,7 @@ Executed once in the server's own namespace; nothing here runs per request.
 """
 
 import ast
+import atexit
 import faulthandler  # noqa: F401 - imported before the fork, as workers need it
 import importlib
 import os
@@ -110,6 +111,16 @@ def format_exception(kind, error, trace):
     return "".join(traceback.format_exception(kind, error, trace)).rstrip("\n")
 
 
+def wind_up():
+    """Do what the interpreter does at its end, as far as threads that are still running allow."""
+    for step in (atexit._run_exitfuncs, sys.stdout.flush, sys.stderr.flush):
+        try:
+            step()
+        except Exception:
+            # atexit has shown it; a stream that is gone is no reason not to leave.
+            continue
+
+
 def format_stacks():
     """The stacks of all threads, the calling one first."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
@@ -117,9 +128,12 @@ def format_stacks():
     frames = sys._current_frames()
     lines = []
     for ident in sorted(frames, key=lambda ident: (ident != own, ident)):
-        lines.append("Thread %s (%s):" % (ident, names.get(ident, "unknown to threading")))
         frame = frames[ident]
         while frame is not None and frame.f_code.co_filename == __file__:
             frame = frame.f_back
+        if frame is None:
+            # A thread of the server's own that does nothing but ask for this.
+            continue
+        lines.append("Thread %s (%s):" % (ident, names.get(ident, "unknown to threading")))
         lines.extend(line.rstrip("\n") for line in traceback.format_stack(frame))
     return "\n".join(lines)

@@ -37,6 +37,16 @@ pub fn traceback(py: Python<'_>, error: &PyErr) -> String {
     formatted.unwrap_or_else(|_| error.get_type(py).to_string())
 }
 
+/// Names the calling thread, which is not one that Python has started.
+pub fn name_thread(py: Python<'_>, name: &str) {
+    let named = || -> PyResult<()> {
+        py.import("threading")?.call_method0("current_thread")?.setattr("name", name)
+    };
+    if let Err(error) = named() {
+        tracing::debug!("A thread goes without a name: {error}");
+    }
+}
+
 /// The stacks of all threads.
 pub fn stacks(py: Python<'_>) -> String {
     let formatted =

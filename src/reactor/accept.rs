@@ -1,12 +1,13 @@
 //! Accepting: when, how many, and what happens when there is no room.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use super::connection::Connection;
+use super::job::Ready;
 use super::timers::Kind;
-use super::{Handler, LISTENER, Peer, Reactor};
+use super::{ConnectionId, Handler, LISTENER, Peer, QUEUE, Reactor};
 use crate::error::reason;
 use crate::net::stream::Stream;
 use crate::sys::epoll::Interest;
@@ -33,41 +34,75 @@ pub(super) enum Accepting {
     No,
 }
 
+/// Where connections come from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    Listener(usize),
+    /// Other workers.
+    Queue,
+}
+
+/// A source that is being taken from.
+pub(super) struct Intake {
+    source: Source,
+    /// Connections that may still be taken.
+    left: usize,
+    /// Connections that will stay.
+    taken: usize,
+}
+
+impl Intake {
+    pub fn new(source: Source) -> Self {
+        Self { source, left: ACCEPT_BATCH, taken: 0 }
+    }
+}
+
 impl Reactor<'_> {
-    pub(super) fn accept(&mut self, listener: usize, handler: &mut dyn Handler) {
-        let mut waiting = 0;
-        for _ in 0..ACCEPT_BATCH {
-            if self.accepting != Accepting::Yes {
-                return;
+    /// Takes connections until one has brought a request, which is usually there already.
+    pub(super) fn accept(&mut self, handler: &dyn Handler) -> Option<Ready> {
+        while let Some(intake) = &mut self.intake {
+            let enough = intake.left == 0 || self.options.shared && intake.taken >= ACCEPT_WAITING;
+            if enough || self.accepting != Accepting::Yes {
+                self.intake = None;
+                break;
             }
-            let before = self.connections.len();
-            if self.accept_one(listener, handler).is_none() {
-                return;
-            }
-            if self.connections.len() > before {
-                waiting += 1;
-                if self.options.shared && waiting >= ACCEPT_WAITING {
-                    return;
+            intake.left -= 1;
+            let admitted = match intake.source {
+                Source::Listener(listener) => {
+                    self.admit(listener).map(|key| self.readable(key, handler))
                 }
+                Source::Queue => self.take_over(handler),
+            };
+            let Some(ready) = admitted else {
+                self.intake = None;
+                break;
+            };
+            let leaves = ready.is_some() && !self.found.store.head(&self.found.head).keep_alive();
+            if let Some(intake) = &mut self.intake
+                && !leaves
+            {
+                intake.taken += 1;
+            }
+            self.make_room();
+            if ready.is_some() {
+                return ready;
             }
         }
+        None
     }
 
-    /// Accepts one connection and reads from it at once, as the request is usually there already.
-    fn accept_one(&mut self, listener: usize, handler: &mut dyn Handler) -> Option<()> {
-        let key = self.admit(listener)?;
-        self.readable(key, handler);
-        self.make_room();
-        Some(())
-    }
-
-    /// Accepts what waits in the backlog. None of it is served before all of it is accepted: a client
-    /// that has been served comes back at once, and this would never end.
-    pub fn drain_backlog(&mut self) {
+    /// Accepts what waits in the backlog and in the queue. None of it is served before all of it is
+    /// accepted: a client that has been served comes back at once, and this would never end.
+    pub fn drain_backlog(&mut self, handler: &dyn Handler) {
         for index in 0..self.listeners.len() {
             for _ in 0..BACKLOG_BATCH {
                 let Some(key) = self.admit(index) else { break };
                 self.settle(key);
+            }
+        }
+        while let Some(ready) = self.take_over(handler) {
+            if let Some(ready) = ready {
+                self.keep_waiting(ready);
             }
         }
     }
@@ -80,17 +115,26 @@ impl Reactor<'_> {
                 return None;
             }
         };
+        let proxy_due = self.options.proxy.is_on();
+        let connection = self.insert(fd, peer, listener);
+        connection.proxy_due = proxy_due;
+        Some(connection.id.key)
+    }
+
+    pub(super) fn insert(&mut self, fd: OwnedFd, peer: Peer, listener: usize) -> &mut Connection {
         self.serial += 1;
         let trusted = match peer {
             Peer::Inet(address) => self.options.trusted.contains(address.ip()),
             Peer::Unix => true,
         };
-        let mut connection = Connection::new(Stream::new(fd), self.serial, listener, peer, trusted);
-        connection.proxy_due = self.options.proxy.is_on();
-        u32::try_from(self.connections.insert(connection)).ok()
+        let entry = self.connections.vacant_entry();
+        // The limit of connections is far below.
+        let key = u32::try_from(entry.key()).unwrap_or(u32::MAX);
+        let id = ConnectionId { key, serial: self.serial };
+        entry.insert(Connection::new(Stream::new(fd), id, listener, peer, trusted))
     }
 
-    fn accept_failed(&mut self, error: &io::Error) {
+    pub(super) fn accept_failed(&mut self, error: &io::Error) {
         let exhausted = matches!(
             error.raw_os_error(),
             Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
@@ -128,7 +172,7 @@ impl Reactor<'_> {
     pub(super) fn is_still_idle(&mut self, key: u32) -> bool {
         let Some(connection) = self.connections.get(key as usize) else { return true };
         let received = !connection.input.is_empty();
-        if !received && !connection.stream.as_ref().is_some_and(Stream::has_input) {
+        if !received && !connection.stream.has_input() {
             return true;
         }
         self.timers.arm(key, Kind::Head, time::monotonic_coarse_ns());
@@ -136,21 +180,43 @@ impl Reactor<'_> {
     }
 
     pub(super) fn pause_accepting(&mut self, reason: Accepting) {
-        if self.accepting == Accepting::Yes {
-            for listener in self.listeners {
-                // It was added by `new` or `resume_accepting`: removing cannot fail.
-                let _ = self.epoll.remove(listener.as_fd());
-            }
-        }
         self.accepting = reason;
+        self.watch_sources();
     }
 
     pub(super) fn resume_accepting(&mut self) {
         self.accepting = Accepting::Yes;
-        for (index, listener) in self.listeners.iter().enumerate() {
-            let token = LISTENER | index as u64;
-            if let Err(error) = self.epoll.add(listener.as_fd(), token, Interest::SharedRead) {
-                tracing::error!("Cannot watch {listener}: {error}");
+        self.watch_sources();
+    }
+
+    /// Whether all slots are busy: then other workers are to get what comes in.
+    pub fn set_busy(&mut self, busy: bool) {
+        self.busy = busy;
+        self.watch_sources();
+    }
+
+    /// Whether connections are taken in.
+    pub fn takes_in(&self) -> bool {
+        self.watching
+    }
+
+    /// Watches for new connections, or does not.
+    pub(super) fn watch_sources(&mut self) {
+        let wanted = self.accepting == Accepting::Yes && !self.busy;
+        if wanted == self.watching {
+            return;
+        }
+        self.watching = wanted;
+        let listeners = self.listeners.iter().enumerate();
+        let listeners = listeners.map(|(index, one)| (one.as_fd(), LISTENER | index as u64));
+        for (fd, token) in listeners.chain([(self.queue.incoming(), QUEUE)]) {
+            let result = if wanted {
+                self.epoll.add(fd, token, Interest::SharedRead)
+            } else {
+                self.epoll.remove(fd)
+            };
+            if let Err(error) = result {
+                tracing::error!("Cannot watch for new connections: {}", reason(&error));
             }
         }
     }

@@ -1,5 +1,8 @@
 //! What the event loop keeps of one connection.
 
+use std::sync::Arc;
+
+use super::ConnectionId;
 use super::body::BodyBuffer;
 use super::output::Output;
 use crate::http::{BodyDecoder, HeadStore, ProxyInfo};
@@ -8,9 +11,9 @@ use crate::sys::epoll::Interest;
 use crate::sys::socket::Peer;
 
 pub struct Connection {
-    /// Taken while a request is with the handler.
-    pub stream: Option<Stream>,
-    pub serial: u64,
+    /// Shared with the exchange while a request is with a slot.
+    pub stream: Arc<Stream>,
+    pub id: ConnectionId,
     pub listener: usize,
     pub peer: Peer,
     pub trusted: bool,
@@ -24,7 +27,7 @@ pub struct Connection {
     /// Received and not used yet.
     pub input: Vec<u8>,
     pub output: Output,
-    /// What epoll watches it for; `None` before it was added.
+    /// What epoll watches it for; `None` if it does not.
     pub interest: Option<Interest>,
 }
 
@@ -34,6 +37,8 @@ pub enum State {
     Head(Option<Box<HeadStore>>),
     /// Within a request body.
     Body(Box<Incoming>),
+    /// A complete request waits for a slot or is with one.
+    Busy,
     /// The response is written; then the connection is used again or not.
     Drain { reusable: bool, leave: Leave },
     /// Closed by us; so many bytes more are read and thrown away.
@@ -51,17 +56,28 @@ pub enum Leave {
 
 /// A request whose head is complete and whose body is not.
 pub struct Incoming {
-    pub store: HeadStore,
+    pub store: Box<HeadStore>,
     pub head: Vec<u8>,
+    pub body: IncomingBody,
+}
+
+/// A request body that is being received.
+pub struct IncomingBody {
     pub decoder: BodyDecoder,
     pub buffer: BodyBuffer,
 }
 
 impl Connection {
-    pub fn new(stream: Stream, serial: u64, listener: usize, peer: Peer, trusted: bool) -> Self {
+    pub fn new(
+        stream: Stream,
+        id: ConnectionId,
+        listener: usize,
+        peer: Peer,
+        trusted: bool,
+    ) -> Self {
         Self {
-            stream: Some(stream),
-            serial,
+            stream: Arc::new(stream),
+            id,
             listener,
             peer,
             trusted,
@@ -76,7 +92,8 @@ impl Connection {
     }
 
     /// The token of its events: key and the low half of its serial.
-    pub fn token(&self, key: u32) -> u64 {
-        (self.serial & 0x3fff_ffff) << 32 | u64::from(key)
+    pub fn token(&self) -> u64 {
+        // The topmost bits say what a token is of.
+        (self.id.serial & 0x1fff_ffff) << 32 | u64::from(self.id.key)
     }
 }

@@ -9,7 +9,7 @@ mod receiving;
 mod sending;
 
 use std::fs::File;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use self::receiving::{Incoming, Received};
@@ -87,7 +87,7 @@ pub enum Fate {
 
 /// What is left of an exchange when its request is over.
 pub struct Ending {
-    pub stream: Stream,
+    pub stream: Arc<Stream>,
     pub output: Output,
     pub fate: Fate,
     /// The request body has been received to its end.
@@ -138,7 +138,13 @@ impl Exchange {
 
     /// Begins the exchange of a request; `output` is what its connection still has to send,
     /// `incoming` the body if it is to be read on demand.
-    pub fn begin(&self, stream: Stream, output: Output, facts: Facts, incoming: Option<Incoming>) {
+    pub fn begin(
+        &self,
+        stream: Arc<Stream>,
+        output: Output,
+        facts: Facts,
+        incoming: Option<Incoming>,
+    ) {
         let mut response = self.lock();
         response.phase = Phase::Waiting;
         response.facts = facts;
@@ -309,6 +315,17 @@ impl Exchange {
             response.scratch.extend_from_slice(&error_page(status, reason, message));
             // A broken connection is noted; nobody is left to tell.
             let _ = response.transmit(b"", b"", || Box::new([]));
+        }
+    }
+
+    /// Gives up a request whose application does not come back: the client gets this answer if it has
+    /// none yet, and the end of the connection.
+    pub fn give_up(&self, reject: &Reject) {
+        self.refuse(reject);
+        let mut response = self.lock();
+        response.closing = true;
+        if let Some(stream) = &response.stream {
+            stream.shutdown_write();
         }
     }
 

@@ -3,10 +3,11 @@
 use std::io;
 
 use super::body::{Body, BodyBuffer};
-use super::connection::{Connection, Incoming, State};
+use super::connection::{Connection, Incoming, IncomingBody, State};
 use super::exchange::Incoming as OnDemand;
+use super::job::Ready;
 use super::service::Next;
-use super::{ConnectionId, Handler, PIPELINE_BATCH, Peer, Reactor};
+use super::{ConnectionId, Handler, Peer, Reactor};
 use crate::error::reason;
 use crate::http::{
     BodyDecoder, CONTINUE, Eof, Framing, Head, HeadStore, Parse, ProxyParse, Reject,
@@ -14,29 +15,41 @@ use crate::http::{
 use crate::sys::socket::Io;
 
 impl Reactor<'_> {
-    pub(super) fn connection_event(&mut self, key: u32, handler: &mut dyn Handler) {
-        let Some(connection) = self.connections.get_mut(key as usize) else { return };
+    pub(super) fn connection_event(&mut self, key: u32, handler: &dyn Handler) -> Option<Ready> {
+        let connection = self.connections.get_mut(key as usize)?;
         match connection.state {
-            State::Head(_) | State::Body(_) => self.readable(key, handler),
-            State::Drain { .. } => self.drain(key, handler),
+            State::Head(_) | State::Body(_) => return self.readable(key, handler),
+            State::Busy => self.ignore(key),
+            State::Drain { .. } => self.drain(key),
             State::Linger { .. } => self.linger(key),
+        }
+        None
+    }
+
+    /// Stops watching a connection that is not to be read for now.
+    fn ignore(&mut self, key: u32) {
+        let Some(connection) = self.connections.get_mut(key as usize) else { return };
+        if connection.interest.take().is_some() {
+            // It was watched: removing cannot fail.
+            let _ = self.epoll.remove(&*connection.stream);
         }
     }
 
-    /// Reads once and serves what has become complete.
-    pub(super) fn readable(&mut self, key: u32, handler: &mut dyn Handler) {
-        let Some(connection) = self.connections.get_mut(key as usize) else { return };
-        let Some(stream) = &connection.stream else { return };
+    /// Reads once and takes a request out if one has become complete.
+    pub(super) fn readable(&mut self, key: u32, handler: &dyn Handler) -> Option<Ready> {
+        let connection = self.connections.get_mut(key as usize)?;
         let mut scratch = std::mem::take(&mut self.scratch);
-        match stream.recv(&mut scratch) {
+        let mut found = None;
+        match connection.stream.recv(&mut scratch) {
             Io::Done(0) => self.end_of_input(key, handler),
             Io::Done(count) if connection.input.is_empty() => {
-                let left = self.ingest(key, &scratch[..count], handler);
+                let left;
+                (found, left) = self.ingest(key, &scratch[..count], handler);
                 self.keep_input(key, left, || scratch[count - left..count].to_vec());
             }
             Io::Done(count) => {
                 connection.input.extend_from_slice(&scratch[..count]);
-                self.resume(key, handler);
+                found = self.resume(key, handler);
             }
             Io::WouldBlock => self.settle(key),
             Io::Failed(error) => {
@@ -45,18 +58,19 @@ impl Reactor<'_> {
             }
         }
         self.scratch = scratch;
+        found
     }
 
     /// The client has ended its side.
-    fn end_of_input(&mut self, key: u32, handler: &mut dyn Handler) {
+    fn end_of_input(&mut self, key: u32, handler: &dyn Handler) {
         let Some(connection) = self.connections.get_mut(key as usize) else { return };
-        let id = ConnectionId { key, serial: connection.serial };
+        let id = connection.id;
         if let State::Body(incoming) = &mut connection.state
-            && let Eof::Reject(reject) = incoming.decoder.eof()
+            && let Eof::Reject(reject) = incoming.body.decoder.eof()
         {
-            let head = std::mem::take(&mut incoming.head);
-            let store = std::mem::replace(&mut incoming.store, HeadStore::new(false));
-            self.reject(id, &reject, Some(store.head(&head)), handler);
+            let state = std::mem::replace(&mut connection.state, State::Head(None));
+            let State::Body(incoming) = state else { return };
+            self.reject(id, &reject, Some(incoming.store.head(&incoming.head)), handler);
             self.settle(key);
         } else {
             self.close(key);
@@ -64,14 +78,20 @@ impl Reactor<'_> {
     }
 
     /// Goes on with input that was left over.
-    pub(super) fn resume(&mut self, key: u32, handler: &mut dyn Handler) {
-        let Some(connection) = self.connections.get_mut(key as usize) else { return };
+    pub(super) fn resume(&mut self, key: u32, handler: &dyn Handler) -> Option<Ready> {
+        let connection = self.connections.get_mut(key as usize)?;
+        if connection.input.is_empty()
+            || !matches!(connection.state, State::Head(_) | State::Body(_))
+        {
+            return None;
+        }
         let mut input = std::mem::take(&mut connection.input);
-        let left = self.ingest(key, &input, handler);
+        let (found, left) = self.ingest(key, &input, handler);
         self.keep_input(key, left, || {
             input.drain(..input.len() - left);
             input
         });
+        found
     }
 
     /// Keeps what was not used of the input, if the connection still is and wants it, and sees to it
@@ -84,40 +104,33 @@ impl Reactor<'_> {
         self.settle(key);
     }
 
-    /// Serves the requests in `bytes` and says how many bytes were not used.
-    fn ingest(&mut self, key: u32, bytes: &[u8], handler: &mut dyn Handler) -> usize {
-        let Some(connection) = self.connections.get(key as usize) else { return 0 };
-        let id = ConnectionId { key, serial: connection.serial };
+    /// Takes a request out of `bytes` if one is complete, its head into `self.found`, and says how
+    /// many bytes were not used.
+    fn ingest(&mut self, key: u32, bytes: &[u8], handler: &dyn Handler) -> (Option<Ready>, usize) {
+        let Some(connection) = self.connections.get(key as usize) else { return (None, 0) };
+        let id = connection.id;
         let mut rest = bytes;
-        for _ in 0..PIPELINE_BATCH {
-            if rest.is_empty() {
-                return 0;
-            }
+        while !rest.is_empty() {
             match self.step(id, &mut rest, handler) {
                 Next::Go => {}
-                Next::Wait | Next::Stop => return rest.len(),
+                Next::Wait | Next::Stop => break,
+                Next::Serve(ready) => return (Some(ready), rest.len()),
             }
         }
-        if !rest.is_empty() {
-            self.ready.push_back(id);
-        }
-        rest.len()
+        (None, rest.len())
     }
 
     /// Takes one request, or what there is of it, from the front of `rest`.
-    fn step(&mut self, id: ConnectionId, rest: &mut &[u8], handler: &mut dyn Handler) -> Next {
+    fn step(&mut self, id: ConnectionId, rest: &mut &[u8], handler: &dyn Handler) -> Next {
         let connection = &mut self.connections[id.key as usize];
         match std::mem::replace(&mut connection.state, State::Head(None)) {
             State::Head(None) if connection.proxy_due => self.step_proxy(id, rest, handler),
             State::Head(None) => {
-                let mut store = std::mem::replace(&mut self.store, HeadStore::new(false));
-                store.reuse(connection.trusted);
-                let next = self.step_head(id, &mut store, rest, handler);
-                // A partial head has taken its store along.
-                self.store = store;
-                next
+                let trusted = connection.trusted;
+                let store = self.spare_store(trusted);
+                self.step_head(id, store, rest, handler)
             }
-            State::Head(Some(mut store)) => self.step_head(id, &mut store, rest, handler),
+            State::Head(Some(store)) => self.step_head(id, store, rest, handler),
             State::Body(incoming) => self.step_body(id, incoming, rest, handler),
             state => {
                 connection.state = state;
@@ -127,12 +140,7 @@ impl Reactor<'_> {
     }
 
     /// Takes the header of the PROXY protocol, if there is one, from the start of a connection.
-    fn step_proxy(
-        &mut self,
-        id: ConnectionId,
-        rest: &mut &[u8],
-        handler: &mut dyn Handler,
-    ) -> Next {
+    fn step_proxy(&mut self, id: ConnectionId, rest: &mut &[u8], handler: &dyn Handler) -> Next {
         let connection = &mut self.connections[id.key as usize];
         let peer = match connection.peer {
             Peer::Inet(address) => Some(address.ip()),
@@ -157,16 +165,15 @@ impl Reactor<'_> {
     fn step_head(
         &mut self,
         id: ConnectionId,
-        store: &mut HeadStore,
+        mut store: Box<HeadStore>,
         rest: &mut &[u8],
-        handler: &mut dyn Handler,
+        handler: &dyn Handler,
     ) -> Next {
         let buffer = *rest;
-        let head = match self.options.parser.parse(store, buffer) {
+        let head = match self.options.parser.parse(&mut store, buffer) {
             Ok(Parse::Complete(head)) => head,
             Ok(Parse::Incomplete) => {
-                let store = std::mem::replace(store, HeadStore::new(false));
-                self.connections[id.key as usize].state = State::Head(Some(Box::new(store)));
+                self.connections[id.key as usize].state = State::Head(Some(store));
                 return Next::Wait;
             }
             Err(reject) => {
@@ -175,11 +182,13 @@ impl Reactor<'_> {
                 return Next::Stop;
             }
         };
-        *rest = &buffer[head.len()..];
-        let expected = match head.framing() {
+        let (head_bytes, behind) = buffer.split_at(head.len());
+        *rest = behind;
+        let framing = head.framing();
+        let expected = match framing {
             Framing::None => {
                 self.expect_continue(id.key, head);
-                return self.serve(id, head, (Body::Empty, None), rest.is_empty(), handler);
+                return self.complete(id, (head_bytes, store), Body::Empty, None, rest.is_empty());
             }
             Framing::Length(length) => Some(length),
             Framing::Chunked => None,
@@ -190,34 +199,53 @@ impl Reactor<'_> {
             return self.body_fault(id, &fault, head, handler);
         }
         self.expect_continue(id.key, head);
-        let decoder = BodyDecoder::new(head.framing());
+        let decoder = BodyDecoder::new(framing);
         if !self.options.buffering {
             let raw = std::mem::take(rest).to_vec();
-            let limit = self.options.body_limit;
-            let on_demand = OnDemand::new(decoder, raw, limit);
-            if self.flush_interim(id.key) == Next::Stop {
+            let on_demand = Box::new(OnDemand::new(decoder, raw, self.options.body_limit));
+            if self.flush_interim(id.key).is_err() {
                 return Next::Stop;
             }
-            return self.serve(id, head, (Body::Stream, Some(on_demand)), true, handler);
+            return self.complete(id, (head_bytes, store), Body::Stream, Some(on_demand), true);
         }
-        let mut incoming = Incoming {
-            store: HeadStore::new(false),
-            head: Vec::new(),
-            decoder,
-            buffer: BodyBuffer::new(expected, &self.options.storage),
-        };
-        match self.receive(&mut incoming, rest) {
-            Ok(true) => self.serve_received(id, head, incoming, rest, handler),
+        let buffer = BodyBuffer::new(expected, &self.options.storage);
+        let mut body = IncomingBody { decoder, buffer };
+        match self.receive(&mut body, rest) {
+            Ok(true) => match body.buffer.finish() {
+                Ok(body) => self.complete(id, (head_bytes, store), body, None, rest.is_empty()),
+                Err(error) => self.body_fault(id, &BodyFault::Storage(error), head, handler),
+            },
             Ok(false) => {
-                incoming.head = buffer[..head.len()].to_vec();
-                incoming.store = std::mem::replace(store, HeadStore::new(false));
+                let incoming = Incoming { store, head: head_bytes.to_vec(), body };
                 let connection = &mut self.connections[id.key as usize];
                 connection.state = State::Body(Box::new(incoming));
                 // The client may wait for this before it goes on.
-                self.flush_interim(id.key)
+                if self.flush_interim(id.key).is_err() { Next::Stop } else { Next::Wait }
             }
             Err(fault) => self.body_fault(id, &fault, head, handler),
         }
+    }
+
+    /// Room for what is found in a head.
+    pub(super) fn spare_store(&mut self, trusted: bool) -> Box<HeadStore> {
+        let mut store = self.spare.take().unwrap_or_else(|| Box::new(HeadStore::new(trusted)));
+        store.reuse(trusted);
+        store
+    }
+
+    /// A request is complete.
+    pub(super) fn complete(
+        &mut self,
+        id: ConnectionId,
+        (head, store): (&[u8], Box<HeadStore>),
+        body: Body,
+        on_demand: Option<Box<OnDemand>>,
+        last: bool,
+    ) -> Next {
+        self.found.set_head(head);
+        self.spare = Some(std::mem::replace(&mut self.found.store, store));
+        self.connections[id.key as usize].state = State::Busy;
+        Next::Serve(Ready { id, body, on_demand, last, since: 0 })
     }
 
     /// Has `100 Continue` sent with the next bytes if the client asked for it.
@@ -236,8 +264,8 @@ impl Reactor<'_> {
     }
 
     /// Moves what there is of the body from `rest` into the buffer; `true` once it is complete.
-    fn receive(&self, incoming: &mut Incoming, rest: &mut &[u8]) -> Result<bool, BodyFault> {
-        let Incoming { decoder, buffer, .. } = incoming;
+    fn receive(&self, body: &mut IncomingBody, rest: &mut &[u8]) -> Result<bool, BodyFault> {
+        let IncomingBody { decoder, buffer } = body;
         let storage = &self.options.storage;
         let mut stored = Ok(());
         let progress = decoder
@@ -258,36 +286,17 @@ impl Reactor<'_> {
         id: ConnectionId,
         mut incoming: Box<Incoming>,
         rest: &mut &[u8],
-        handler: &mut dyn Handler,
+        handler: &dyn Handler,
     ) -> Next {
-        match self.receive(&mut incoming, rest) {
-            Ok(true) => {
-                let head_bytes = std::mem::take(&mut incoming.head);
-                let store = std::mem::replace(&mut incoming.store, HeadStore::new(false));
-                self.serve_received(id, store.head(&head_bytes), *incoming, rest, handler)
-            }
-            Ok(false) => {
-                self.connections[id.key as usize].state = State::Body(incoming);
-                Next::Wait
-            }
-            Err(fault) => {
-                let head_bytes = std::mem::take(&mut incoming.head);
-                self.body_fault(id, &fault, incoming.store.head(&head_bytes), handler)
-            }
+        let received = self.receive(&mut incoming.body, rest);
+        if let Ok(false) = received {
+            self.connections[id.key as usize].state = State::Body(incoming);
+            return Next::Wait;
         }
-    }
-
-    fn serve_received(
-        &mut self,
-        id: ConnectionId,
-        head: Head<'_>,
-        incoming: Incoming,
-        rest: &[u8],
-        handler: &mut dyn Handler,
-    ) -> Next {
-        match incoming.buffer.finish() {
-            Ok(body) => self.serve(id, head, (body, None), rest.is_empty(), handler),
-            Err(error) => self.body_fault(id, &BodyFault::Storage(error), head, handler),
+        let Incoming { store, head, body } = *incoming;
+        match received.and_then(|_| body.buffer.finish().map_err(BodyFault::Storage)) {
+            Ok(body) => self.complete(id, (&head, store), body, None, rest.is_empty()),
+            Err(fault) => self.body_fault(id, &fault, store.head(&head), handler),
         }
     }
 
@@ -296,7 +305,7 @@ impl Reactor<'_> {
         id: ConnectionId,
         fault: &BodyFault,
         head: Head<'_>,
-        handler: &mut dyn Handler,
+        handler: &dyn Handler,
     ) -> Next {
         match fault {
             BodyFault::Refused(reject) => self.reject(id, reject, Some(head), handler),
@@ -313,16 +322,15 @@ impl Reactor<'_> {
         Next::Stop
     }
 
-    /// Sends `100 Continue` to a client that waits for it.
-    fn flush_interim(&mut self, key: u32) -> Next {
+    /// Sends `100 Continue` to a client that waits for it. An error says that the connection is
+    /// closed.
+    fn flush_interim(&mut self, key: u32) -> Result<(), ()> {
         let Connection { stream, output, .. } = &mut self.connections[key as usize];
-        if let Some(stream) = stream
-            && output.flush(stream).is_err()
-        {
+        if output.flush(stream).is_err() {
             self.close(key);
-            return Next::Stop;
+            return Err(());
         }
-        Next::Wait
+        Ok(())
     }
 }
 

@@ -1,32 +1,37 @@
 //! The event loop of one worker: connections in, complete requests out, responses drained.
 //!
-//! It knows sockets and HTTP but not Python: a [`Handler`] gets each request when its head and body
-//! are there.
+//! It knows sockets and HTTP but not Python. Whoever drives it gets a [`Job`] for each request whose
+//! head and body are there, and gives it back when it is answered.
 
 mod accept;
 mod body;
 mod connection;
 mod exchange;
+mod handoff;
 mod input;
+mod job;
 mod output;
 mod service;
 mod timers;
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use slab::Slab;
 
-use self::accept::Accepting;
+use self::accept::{Accepting, Intake, Source};
 pub use self::body::{Body, Storage};
 use self::connection::{Connection, State};
 pub use self::exchange::{Exchange, Patience, Progress, Received, Refusal, Summary, When};
+pub use self::job::{Finished, Job, Workspace};
+use self::job::{Ready, Waiting};
 pub use self::output::Shared;
 use self::timers::{Durations, Kind, Timers};
 use crate::http::{Head, HeadParser, HeadStore, ProxyInfo, ProxyProtocol, Reject, TrustList};
+use crate::net::handoff::Queue;
 use crate::net::listener::Listener;
 pub use crate::sys::epoll::Wait;
 use crate::sys::epoll::{Epoll, Events, Interest};
@@ -52,18 +57,23 @@ pub struct Request<'a> {
     pub connection: ConnectionId,
     /// Index of the listener it came in on.
     pub listener: usize,
+    /// How long it was complete before a slot took it.
+    pub waited: Duration,
 }
 
-/// What the event loop is there for.
+/// What the event loop asks of the worker around it.
 pub trait Handler {
-    /// Handles a request; the response goes through the exchange.
-    fn handle(&mut self, request: Request<'_>, exchange: &Arc<Exchange>);
     /// Takes note of a request that was answered with an error page. It has a head and no body if
     /// it got far enough for that.
-    fn rejected(&mut self, reject: &Reject, peer: Peer, request: Option<&Request<'_>>);
-    /// Whether the response to the request about to be handled may leave its connection open.
-    /// Asked exactly once per request.
-    fn keeps_alive(&mut self) -> bool;
+    fn rejected(&self, reject: &Reject, peer: Peer, request: Option<&Request<'_>>);
+    /// A slot takes a request, which has waited so long for it.
+    fn taken(&self, waited: Duration);
+    /// A request is turned away because it has waited too long.
+    fn shed(&self);
+    /// A connection was handed to other workers.
+    fn sent(&self);
+    /// A connection was taken over from another worker.
+    fn received(&self);
 }
 
 /// Settings of the event loop.
@@ -88,6 +98,8 @@ pub struct Options {
     pub connections: usize,
     /// Other workers accept from the same listeners.
     pub shared: bool,
+    /// How long a complete request may wait for a slot; zero is for ever.
+    pub queue_patience: Duration,
 }
 
 /// How long and how much is read behind a connection that we closed, so that the client gets the
@@ -95,15 +107,14 @@ pub struct Options {
 const LINGER_PATIENCE: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 64 * 1024;
 
-/// Requests of one connection served in a row before others get their turn.
-const PIPELINE_BATCH: usize = 16;
 /// One read.
 const READ_SIZE: usize = 64 * 1024;
 
-/// Tokens with this bit are not of connections.
+/// Tokens with this bit are not of connections; the two below it say of what they are.
 const SPECIAL: u64 = 1 << 63;
 const LISTENER: u64 = SPECIAL;
 const EXTERNAL: u64 = SPECIAL | 1 << 62;
+const QUEUE: u64 = SPECIAL | 1 << 61;
 
 /// The part of a token that says which listener, descriptor or connection it is.
 fn low_half(token: u64) -> u32 {
@@ -115,30 +126,50 @@ fn low_half(token: u64) -> u32 {
 pub struct Reactor<'a> {
     epoll: Epoll,
     events: Events,
+    /// The next event to be looked at.
+    cursor: usize,
     listeners: &'a [Listener],
+    /// Connections on their way to whichever worker has a slot for them.
+    queue: &'a Queue,
     connections: Slab<Connection>,
     timers: Timers,
     /// Connections with unread input that wait for their next turn.
     ready: VecDeque<ConnectionId>,
+    /// Complete requests that wait for a slot.
+    waiting: VecDeque<Waiting>,
+    /// How many of them have their turn now.
+    turns: usize,
+    intake: Option<Intake>,
     /// Descriptors of others that have become readable.
     external: Vec<u32>,
     scratch: Vec<u8>,
-    store: HeadStore,
-    exchange: Arc<Exchange>,
+    /// The head of the request that was just found complete.
+    found: Workspace,
+    /// Used before and to be used again.
+    spare: Option<Box<HeadStore>>,
     options: Options,
     serial: u64,
     accepting: Accepting,
-    retiring: bool,
+    /// All slots are.
+    busy: bool,
+    /// New connections are watched for.
+    watching: bool,
+    retiring: Option<Retirement>,
+}
+
+/// What becomes of the connections of a worker that retires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retirement {
+    /// Others take them over.
+    HandOver,
+    /// There will be no others.
+    Close,
 }
 
 impl<'a> Reactor<'a> {
     /// # Errors
     /// The error of `epoll_create1(2)` or `epoll_ctl(2)`.
-    pub fn new(listeners: &'a [Listener], options: Options) -> io::Result<Self> {
-        let epoll = Epoll::new()?;
-        for (index, listener) in listeners.iter().enumerate() {
-            epoll.add(listener.as_fd(), LISTENER | index as u64, Interest::SharedRead)?;
-        }
+    pub fn new(listeners: &'a [Listener], queue: &'a Queue, options: Options) -> io::Result<Self> {
         let durations = Durations {
             head: options.head_patience,
             body: options.patience.body,
@@ -146,23 +177,37 @@ impl<'a> Reactor<'a> {
             idle: options.keep_alive,
             linger: LINGER_PATIENCE,
         };
-        let exchange = Exchange::new(options.parser.clone(), options.high_water, options.patience);
-        Ok(Self {
-            epoll,
+        let mut reactor = Self {
+            epoll: Epoll::new()?,
             events: Events::with_capacity(256),
+            cursor: 0,
             listeners,
+            queue,
             connections: Slab::with_capacity(64),
             timers: Timers::new(durations),
             ready: VecDeque::new(),
+            waiting: VecDeque::new(),
+            turns: 0,
+            intake: None,
             external: Vec::new(),
             scratch: vec![0; READ_SIZE],
-            store: HeadStore::new(false),
-            exchange: Arc::new(exchange),
+            found: Workspace::new(),
+            spare: None,
             options,
             serial: 0,
             accepting: Accepting::Yes,
-            retiring: false,
-        })
+            busy: false,
+            watching: false,
+            retiring: None,
+        };
+        reactor.watch_sources();
+        Ok(reactor)
+    }
+
+    /// An exchange for a slot.
+    pub fn exchange(&self) -> Arc<Exchange> {
+        let Options { parser, high_water, patience, .. } = &self.options;
+        Arc::new(Exchange::new(parser.clone(), *high_water, *patience))
     }
 
     /// Watches a descriptor of the caller's for reading; [`Self::next_external`] tells of it.
@@ -189,13 +234,23 @@ impl<'a> Reactor<'a> {
         !self.ready.is_empty()
     }
 
-    /// Whether no connection is open.
-    pub fn is_empty(&self) -> bool {
-        self.connections.is_empty()
+    /// Whether something that the last [`Self::poll`] found is still to be looked at.
+    pub fn has_leftovers(&self) -> bool {
+        self.cursor < self.events.len() || self.intake.is_some()
+    }
+
+    /// How many connections are open.
+    pub fn len(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Whether complete requests wait for a slot.
+    pub fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     /// Waits for events, until the next deadline of a connection or `until` (nanoseconds of the
-    /// monotonic clock). To be followed by [`Self::dispatch`].
+    /// monotonic clock). To be followed by [`Self::next`].
     ///
     /// # Errors
     /// The error of `epoll_wait(2)`.
@@ -213,34 +268,92 @@ impl<'a> Reactor<'a> {
         } else {
             deadline.map(|at| Duration::from_nanos(at.saturating_sub(time::monotonic_ns())))
         };
+        self.cursor = 0;
+        self.intake = None;
+        self.turns = self.ready.len();
         self.epoll.wait(&mut self.events, timeout)
     }
 
-    /// Handles what the last [`Self::poll`] found, and expired deadlines.
-    pub fn dispatch(&mut self, handler: &mut dyn Handler) {
-        for _ in 0..self.ready.len() {
-            if let Some(id) = self.ready.pop_front()
-                && self.is_current(id)
-            {
-                self.resume(id.key, handler);
-            }
-        }
-        for index in 0..self.events.len() {
-            let token = self.events.token(index);
-            if token & SPECIAL == 0 {
-                let key = low_half(token);
-                // The serial tells an event of a closed connection from one of its successor.
-                let current = self.connections.get(key as usize);
-                if current.is_some_and(|connection| token == connection.token(key)) {
-                    self.connection_event(key, handler);
-                }
-            } else if token & EXTERNAL == EXTERNAL {
-                self.external.push(low_half(token));
+    /// The next request to be answered through `exchange`, its head in `workspace`. `None`: all that
+    /// the last [`Self::poll`] found is dealt with, and so are expired deadlines.
+    pub fn next(
+        &mut self,
+        workspace: &mut Workspace,
+        exchange: &Exchange,
+        handler: &dyn Handler,
+    ) -> Option<Job> {
+        loop {
+            let ready = if let Some(waiting) = self.waiting.pop_front() {
+                *workspace = waiting.workspace;
+                waiting.ready
             } else {
-                self.accept(low_half(token) as usize, handler);
+                let ready = self.advance(handler)?;
+                std::mem::swap(&mut self.found, workspace);
+                ready
+            };
+            let waited = ready.waited();
+            if self.is_overdue(waited) {
+                self.shed(&ready, workspace, handler);
+            } else {
+                return Some(self.assign(ready, waited, workspace, exchange, handler));
             }
         }
-        self.expire(handler);
+    }
+
+    /// Deals with what the last [`Self::poll`] found while no slot is free: complete requests wait.
+    pub fn gather(&mut self, handler: &dyn Handler) {
+        while let Some(ready) = self.advance(handler) {
+            self.keep_waiting(ready);
+        }
+    }
+
+    /// Has the request that was just found complete wait for a slot.
+    fn keep_waiting(&mut self, mut ready: Ready) {
+        let workspace = std::mem::replace(&mut self.found, Workspace::new());
+        if ready.since == 0 {
+            ready.since = time::monotonic_ns();
+        }
+        self.waiting.push_back(Waiting { ready, workspace });
+    }
+
+    /// Goes on until a request is complete; its head is in `self.found` then.
+    fn advance(&mut self, handler: &dyn Handler) -> Option<Ready> {
+        loop {
+            let found = if self.turns > 0 {
+                self.turns -= 1;
+                let id = self.ready.pop_front();
+                id.filter(|id| self.is_current(*id)).and_then(|id| self.resume(id.key, handler))
+            } else if self.intake.is_some() {
+                self.accept(handler)
+            } else if self.cursor < self.events.len() {
+                self.cursor += 1;
+                self.event(self.events.token(self.cursor - 1), handler)
+            } else {
+                self.expire(handler);
+                return None;
+            };
+            if found.is_some() {
+                return found;
+            }
+        }
+    }
+
+    fn event(&mut self, token: u64, handler: &dyn Handler) -> Option<Ready> {
+        if token & SPECIAL == 0 {
+            let key = low_half(token);
+            // The serial tells an event of a closed connection from one of its successor.
+            let current = self.connections.get(key as usize);
+            if current.is_some_and(|connection| token == connection.token()) {
+                return self.connection_event(key, handler);
+            }
+        } else if token & EXTERNAL == EXTERNAL {
+            self.external.push(low_half(token));
+        } else if token & QUEUE == QUEUE {
+            self.intake = Some(Intake::new(Source::Queue));
+        } else {
+            self.intake = Some(Intake::new(Source::Listener(low_half(token) as usize)));
+        }
+        None
     }
 
     /// Whether the last [`Self::poll`] found something.
@@ -248,19 +361,17 @@ impl<'a> Reactor<'a> {
         self.events.len() > 0
     }
 
-    /// Stops accepting for good and lets connections end: responses close theirs, idle ones have `idle` left for a request that is on its way, and
-    /// those whose first request is not there yet have `head`.
-    pub fn retire(&mut self, idle: Duration, head: Duration) {
-        if self.retiring {
-            return;
-        }
-        self.retiring = true;
+    /// Stops accepting for good and lets connections end: idle ones have `idle` left for a request
+    /// that is on its way, or to be handed over, and those whose first request is not there yet have
+    /// `head`.
+    pub fn retire(&mut self, how: Retirement, idle: Duration, head: Duration) {
+        self.retiring = Some(how);
         self.pause_accepting(Accepting::No);
         let now = time::monotonic_coarse_ns();
         self.timers.shorten(Kind::Idle, idle, now);
         self.timers.shorten(Kind::Head, head, now);
-        for (key, connection) in &self.connections {
-            let key = u32::try_from(key).unwrap_or(u32::MAX);
+        for (_, connection) in &self.connections {
+            let key = connection.id.key;
             if matches!(connection.state, State::Head(_)) && self.timers.armed(key).is_none() {
                 self.timers.arm(key, Kind::Head, now);
             }
@@ -269,10 +380,10 @@ impl<'a> Reactor<'a> {
 
     fn is_current(&self, id: ConnectionId) -> bool {
         let connection = self.connections.get(id.key as usize);
-        connection.is_some_and(|connection| connection.serial == id.serial)
+        connection.is_some_and(|connection| connection.id == id)
     }
 
-    fn expire(&mut self, handler: &mut dyn Handler) {
+    fn expire(&mut self, handler: &dyn Handler) {
         let now = time::monotonic_ns();
         if let Accepting::Resting(until) = self.accepting
             && until <= now
@@ -292,9 +403,9 @@ impl<'a> Reactor<'a> {
         let closed = self.connections.try_remove(key as usize);
         // Closing the last descriptor of a connection takes it out of the epoll set as well.
         if process::shares_descriptors()
-            && let Some(Connection { stream: Some(stream), interest: Some(_), .. }) = &closed
+            && let Some(Connection { stream, interest: Some(_), .. }) = &closed
         {
-            let _ = self.epoll.remove(stream);
+            let _ = self.epoll.remove(&**stream);
         }
         if self.accepting == Accepting::Full && self.connections.len() < self.options.connections {
             self.resume_accepting();

@@ -1,20 +1,23 @@
-//! Answering: a complete request goes to the handler, its response to the client, and the connection
-//! on to the next request or to its end.
+//! Answering: a complete request goes to a slot, its response to the client, and the connection on to
+//! the next request or to its end.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::accept::Accepting;
 use super::body::Body;
 use super::connection::{Connection, Leave, State};
-use super::exchange::{Facts, Fate, Incoming};
+use super::exchange::{Exchange, Facts, Fate};
+use super::job::{Finished, Job, Ready, Workspace};
 use super::output::Flush;
 use super::timers::Kind;
-use super::{ConnectionId, Handler, LINGER_BYTES, Reactor, Request};
+use super::{ConnectionId, Handler, LINGER_BYTES, Reactor, Request, Retirement};
 use crate::http::{Head, Reject};
 use crate::sys::epoll::Interest;
 use crate::sys::socket::Io;
 use crate::sys::time;
 
 /// What a step left behind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// The connection may have another request in its input.
     Go,
@@ -22,56 +25,57 @@ pub(super) enum Next {
     Wait,
     /// The connection is closed, closing, or busy writing.
     Stop,
+    /// A request is complete.
+    Serve(Ready),
 }
 
 impl Reactor<'_> {
-    /// Hands a complete request to the handler and decides what becomes of its connection.
-    pub(super) fn serve(
+    /// Begins the exchange of a complete request, whose head is in `workspace`.
+    pub(super) fn assign(
         &mut self,
-        id: ConnectionId,
-        head: Head<'_>,
-        (body, incoming): (Body, Option<Incoming>),
-        last: bool,
-        handler: &mut dyn Handler,
-    ) -> Next {
-        let connection = &mut self.connections[id.key as usize];
-        let Some(stream) = connection.stream.take() else { return Next::Stop };
-        let proxy = connection.proxy.take();
-        let output = std::mem::take(&mut connection.output);
-        let keep_alive = handler.keeps_alive()
-            && head.keep_alive()
-            && !self.retiring
+        ready: Ready,
+        waited: Duration,
+        workspace: &Workspace,
+        exchange: &Exchange,
+        handler: &dyn Handler,
+    ) -> Job {
+        let Ready { id, body, on_demand, last, .. } = ready;
+        let head = workspace.store.head(&workspace.head);
+        handler.taken(waited);
+        let keep_alive = head.keep_alive()
+            && self.retiring != Some(Retirement::Close)
             // Somebody may be waiting for the room.
             && self.accepting != Accepting::Full
             && !self.options.keep_alive.is_zero();
         let at_once = last && !head.keep_alive();
         let facts = Facts { minor: head.minor(), head: head.is_head(), keep_alive, at_once };
-        let request = Request {
-            head,
-            body,
-            peer: connection.peer,
-            proxy: proxy.as_deref(),
+        let connection = &mut self.connections[id.key as usize];
+        let output = std::mem::take(&mut connection.output);
+        let on_demand = on_demand.map(|body| *body);
+        exchange.begin(Arc::clone(&connection.stream), output, facts, on_demand);
+        Job {
             connection: id,
+            peer: connection.peer,
+            proxy: connection.proxy.take(),
             listener: connection.listener,
-        };
-        self.exchange.begin(stream, output, facts, incoming);
-        handler.handle(request, &self.exchange);
-        let Some(ending) = self.exchange.end() else {
-            self.close(id.key);
-            return Next::Stop;
-        };
+            body,
+            at_once,
+            waited,
+        }
+    }
+
+    /// Decides what becomes of a connection behind its response.
+    pub fn finish(&mut self, finished: Finished) {
+        let Finished { id, proxy, at_once, ending } = finished;
+        let Some(ending) = ending else { return self.close(id.key) };
         match ending.fate {
             Fate::Keep | Fate::Leave => {}
-            Fate::Broken => {
-                self.close(id.key);
-                return Next::Stop;
-            }
+            Fate::Broken => return self.close(id.key),
             Fate::TakenOver => {
                 // The application's duplicate would keep it in the epoll set.
-                let _ = self.epoll.remove(&ending.stream);
+                let _ = self.epoll.remove(&*ending.stream);
                 ending.stream.release();
-                self.close(id.key);
-                return Next::Stop;
+                return self.close(id.key);
             }
         }
         let reusable = ending.fate == Fate::Keep;
@@ -79,26 +83,28 @@ impl Reactor<'_> {
         let connection = &mut self.connections[id.key as usize];
         connection.proxy = proxy;
         connection.served = true;
-        connection.stream = Some(ending.stream);
         connection.output = ending.output;
-        if !ending.rest.is_empty() && reusable {
+        if !ending.rest.is_empty() {
             connection.input = ending.rest;
-            self.ready.push_back(id);
         }
         if !connection.output.is_empty() {
             connection.state = State::Drain { reusable, leave };
-            return Next::Stop;
+        } else {
+            self.after_response(id.key, reusable, leave);
         }
-        self.after_response(id.key, reusable, leave)
+        self.settle(id.key);
     }
 
-    fn after_response(&mut self, key: u32, reusable: bool, leave: Leave) -> Next {
-        if reusable {
-            self.connections[key as usize].state = State::Head(None);
-            return Next::Go;
+    /// The response is with the kernel.
+    fn after_response(&mut self, key: u32, reusable: bool, leave: Leave) {
+        if !reusable {
+            return self.leave(key, leave);
         }
-        self.leave(key, leave);
-        Next::Stop
+        let connection = &mut self.connections[key as usize];
+        connection.state = State::Head(None);
+        if !connection.input.is_empty() {
+            self.ready.push_back(connection.id);
+        }
     }
 
     fn leave(&mut self, key: u32, leave: Leave) {
@@ -106,13 +112,25 @@ impl Reactor<'_> {
             Leave::AtOnce => self.close(key),
             Leave::Lingering => {
                 let connection = &mut self.connections[key as usize];
-                if let Some(stream) = &connection.stream {
-                    stream.shutdown_write();
-                }
+                connection.stream.shutdown_write();
                 connection.input = Vec::new();
                 connection.state = State::Linger { left: LINGER_BYTES };
             }
         }
+    }
+
+    /// Whether a request has waited too long for a slot.
+    pub(super) fn is_overdue(&self, waited: Duration) -> bool {
+        let patience = self.options.queue_patience;
+        !patience.is_zero() && waited > patience
+    }
+
+    /// Turns away a request that has waited too long for a slot.
+    pub(super) fn shed(&mut self, ready: &Ready, workspace: &Workspace, handler: &dyn Handler) {
+        let head = workspace.store.head(&workspace.head);
+        handler.shed();
+        self.reject(ready.id, &Reject::overloaded(ready.waited()), Some(head), handler);
+        self.settle(ready.id.key);
     }
 
     /// Answers with an error page and gives up the connection.
@@ -121,7 +139,7 @@ impl Reactor<'_> {
         id: ConnectionId,
         reject: &Reject,
         head: Option<Head<'_>>,
-        handler: &mut dyn Handler,
+        handler: &dyn Handler,
     ) {
         let connection = &self.connections[id.key as usize];
         let request = head.map(|head| Request {
@@ -131,6 +149,7 @@ impl Reactor<'_> {
             proxy: connection.proxy.as_deref(),
             connection: id,
             listener: connection.listener,
+            waited: Duration::ZERO,
         });
         handler.rejected(reject, connection.peer, request.as_ref());
         self.answer_and_leave(id.key, &reject.page());
@@ -144,20 +163,14 @@ impl Reactor<'_> {
     }
 
     /// Writes what is left of a response.
-    pub(super) fn drain(&mut self, key: u32, handler: &mut dyn Handler) {
+    pub(super) fn drain(&mut self, key: u32) {
         self.flush(key);
-        let Some(connection) = self.connections.get(key as usize) else { return };
-        if !connection.input.is_empty() && matches!(connection.state, State::Head(_)) {
-            self.resume(key, handler);
-        } else {
-            self.settle(key);
-        }
+        self.settle(key);
     }
 
     /// Writes what the kernel takes; once all is written, goes on with the connection or leaves it.
     fn flush(&mut self, key: u32) {
         let Connection { stream, output, state, .. } = &mut self.connections[key as usize];
-        let Some(stream) = stream else { return };
         let before = output.buffered();
         match output.flush(stream) {
             Ok(Flush::Drained) => {
@@ -180,7 +193,7 @@ impl Reactor<'_> {
     /// Reads and throws away what comes behind our close.
     pub(super) fn linger(&mut self, key: u32) {
         let Connection { stream, state, .. } = &mut self.connections[key as usize];
-        let (Some(stream), State::Linger { left }) = (stream, state) else { return };
+        let State::Linger { left } = state else { return };
         match stream.recv(&mut self.scratch) {
             Io::Done(count @ 1..) if count < *left => *left -= count,
             Io::WouldBlock => {}
@@ -189,7 +202,7 @@ impl Reactor<'_> {
     }
 
     /// A client has taken too long.
-    pub(super) fn timed_out(&mut self, key: u32, kind: Kind, handler: &mut dyn Handler) {
+    pub(super) fn timed_out(&mut self, key: u32, kind: Kind, handler: &dyn Handler) {
         if kind == Kind::Idle {
             if self.is_still_idle(key) {
                 self.close(key);
@@ -198,7 +211,7 @@ impl Reactor<'_> {
         }
         let Some(connection) = self.connections.get_mut(key as usize) else { return };
         tracing::debug!("Closing connection: timed out ({kind:?})");
-        let id = ConnectionId { key, serial: connection.serial };
+        let id = connection.id;
         // An answer is due to whoever has begun a request.
         match std::mem::replace(&mut connection.state, State::Head(None)) {
             State::Head(Some(_)) => {
@@ -220,6 +233,7 @@ impl Reactor<'_> {
     pub(super) fn settle(&mut self, key: u32) {
         let Some(connection) = self.connections.get_mut(key as usize) else { return };
         let (interest, kind) = match &connection.state {
+            State::Busy => return self.timers.disarm(key),
             State::Head(None) if connection.served => (Interest::Read, Kind::Idle),
             State::Head(_) => (Interest::Read, Kind::Head),
             State::Body(_) => (Interest::Read, Kind::Body),
@@ -236,8 +250,8 @@ impl Reactor<'_> {
         if connection.interest == Some(interest) {
             return;
         }
-        let Some(stream) = &connection.stream else { return };
-        let token = connection.token(key);
+        let stream = &*connection.stream;
+        let token = connection.token();
         let watched = match connection.interest {
             None => self.epoll.add(stream, token, interest),
             Some(_) => self.epoll.modify(stream, token, interest),

@@ -8,15 +8,46 @@ use super::*;
 use crate::http::{Limits, Policy};
 use crate::net::address::Address;
 
-/// Answers each request with its target, and counts.
-#[derive(Default)]
+/// A slot that answers each request with its target, and counts.
 struct Echo {
+    workspace: Workspace,
+    exchange: Arc<Exchange>,
     served: usize,
 }
 
-impl Handler for Echo {
-    fn handle(&mut self, request: Request<'_>, exchange: &Arc<Exchange>) {
-        self.served += 1;
+/// Keeps all connections.
+struct Quiet;
+
+impl Handler for Quiet {
+    fn rejected(&self, reject: &Reject, _: Peer, _: Option<&Request<'_>>) {
+        panic!("{reject:?}");
+    }
+
+    fn taken(&self, _: Duration) {}
+
+    fn shed(&self) {}
+
+    fn sent(&self) {}
+
+    fn received(&self) {}
+}
+
+impl Echo {
+    fn new(reactor: &Reactor<'_>) -> Self {
+        Self { workspace: Workspace::new(), exchange: reactor.exchange(), served: 0 }
+    }
+
+    /// Answers what the last poll found.
+    fn turn(&mut self, reactor: &mut Reactor<'_>) {
+        while let Some(mut job) = reactor.next(&mut self.workspace, &self.exchange, &Quiet) {
+            self.answer(&self.workspace.request(&mut job));
+            self.served += 1;
+            reactor.finish(job.finish(&self.exchange));
+        }
+    }
+
+    fn answer(&self, request: &Request<'_>) {
+        let exchange = &self.exchange;
         let serial = exchange.renew();
         let length = request.head.target().len().to_string();
         exchange
@@ -27,14 +58,6 @@ impl Handler for Echo {
         exchange
             .write(serial, request.head.target(), When::End, || Box::new([]))
             .expect("the client is there");
-    }
-
-    fn rejected(&mut self, reject: &Reject, _: Peer, _: Option<&Request<'_>>) {
-        panic!("{reject:?}");
-    }
-
-    fn keeps_alive(&mut self) -> bool {
-        true
     }
 }
 
@@ -53,6 +76,7 @@ fn options(connections: usize) -> Options {
         keep_alive: minute,
         connections,
         shared: false,
+        queue_patience: Duration::ZERO,
     }
 }
 
@@ -83,17 +107,18 @@ fn answer(client: &mut TcpStream) -> String {
 fn serve(reactor: &mut Reactor<'_>, echo: &mut Echo, count: usize) {
     while echo.served < count {
         reactor.poll(None).expect("poll");
-        reactor.dispatch(echo);
+        echo.turn(reactor);
     }
 }
 
 #[test]
 fn the_longest_idle_connection_makes_room() {
     let (listeners, address) = listeners();
-    let mut reactor = Reactor::new(&listeners, options(2)).expect("a reactor");
+    let queue = Queue::new().expect("a queue");
+    let mut reactor = Reactor::new(&listeners, &queue, options(2)).expect("a reactor");
     let mut first = connect(address);
     ask(&mut first, "/first");
-    let mut echo = Echo::default();
+    let mut echo = Echo::new(&reactor);
     serve(&mut reactor, &mut echo, 1);
     assert!(answer(&mut first).ends_with("/first"));
     let mut second = connect(address);
@@ -106,10 +131,11 @@ fn the_longest_idle_connection_makes_room() {
 #[test]
 fn a_request_on_its_way_is_not_closed_as_idle() {
     let (listeners, address) = listeners();
-    let mut reactor = Reactor::new(&listeners, options(2)).expect("a reactor");
+    let queue = Queue::new().expect("a queue");
+    let mut reactor = Reactor::new(&listeners, &queue, options(2)).expect("a reactor");
     let mut first = connect(address);
     ask(&mut first, "/first");
-    let mut echo = Echo::default();
+    let mut echo = Echo::new(&reactor);
     serve(&mut reactor, &mut echo, 1);
     assert!(answer(&mut first).ends_with("/first"));
     // Both are there before the event loop looks again.
@@ -124,13 +150,15 @@ fn a_request_on_its_way_is_not_closed_as_idle() {
 #[test]
 fn pipelined_requests_are_answered_in_order() {
     let (listeners, address) = listeners();
-    let mut reactor = Reactor::new(&listeners, options(10)).expect("a reactor");
+    let queue = Queue::new().expect("a queue");
+    let mut reactor = Reactor::new(&listeners, &queue, options(10)).expect("a reactor");
     let mut client = connect(address);
-    let count = 3 * PIPELINE_BATCH;
+    let count = 48;
     for number in 0..count {
         ask(&mut client, &format!("/{number}"));
     }
-    serve(&mut reactor, &mut Echo::default(), count);
+    let mut echo = Echo::new(&reactor);
+    serve(&mut reactor, &mut echo, count);
     let last = format!("/{}", count - 1);
     let mut answers = String::new();
     while !answers.ends_with(&last) {

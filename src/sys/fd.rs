@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -48,6 +48,37 @@ pub fn raise_limit() -> io::Result<()> {
     Ok(())
 }
 
+/// Makes sure that the process can open `N` descriptors more. `any` is one that is open.
+///
+/// # Errors
+/// `EMFILE` if it cannot.
+pub fn ensure_room<const N: usize>(any: impl AsFd) -> io::Result<()> {
+    if has_room_at_the_top::<N>() {
+        return Ok(());
+    }
+    // Those at the top are in use, which says nothing about those below. All `N` are open together.
+    for copy in [(); N].map(|()| any.as_fd().try_clone_to_owned()) {
+        // A limit below 4, or a lack of memory for the table, comes to the same.
+        copy.map_err(|_| Errno::EMFILE)?;
+    }
+    Ok(())
+}
+
+/// Whether the last `N` numbers below the limit stand for nothing. Numbers are given out from
+/// the lowest on, so this is so unless the process has, or had, nearly as many as it may; and asking
+/// is one system call: poll(2) knows numbers that are not open.
+fn has_room_at_the_top<const N: usize>() -> bool {
+    let Ok((limit, _)) = getrlimit(Resource::RLIMIT_NOFILE) else { return false };
+    let Ok(mut number) = RawFd::try_from(limit) else { return false };
+    let mut fds = [(); N].map(|()| {
+        number -= 1;
+        libc::pollfd { fd: number, events: 0, revents: 0 }
+    });
+    // SAFETY: the pointer is to so many live elements.
+    let count = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, 0) };
+    count >= 0 && fds.iter().all(|fd| fd.revents & libc::POLLNVAL != 0)
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::File;
@@ -56,9 +87,10 @@ mod tests {
 
     use nix::fcntl::{FcntlArg, fcntl};
 
-    use nix::sys::resource::{Resource, getrlimit};
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-    use super::{duplicate, raise_limit, redirect};
+    use super::{duplicate, ensure_room, has_room_at_the_top, raise_limit, redirect};
+    use crate::sys::testing::alone;
 
     #[test]
     fn writes_reach_the_new_file() {
@@ -89,5 +121,35 @@ mod tests {
         copy.set_len(5).unwrap();
         assert_eq!(file.metadata().unwrap().len(), 5);
         assert!(duplicate(-1).is_err());
+    }
+    #[test]
+    fn room_is_what_can_be_opened() {
+        alone("sys::fd::tests::room_is_what_can_be_opened", || {
+            let file = tempfile::tempfile().unwrap();
+            let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+            setrlimit(Resource::RLIMIT_NOFILE, 64, hard).unwrap();
+            assert!(has_room_at_the_top::<3>());
+            let mut copies = Vec::new();
+            while let Ok(copy) = file.try_clone() {
+                copies.push(copy);
+            }
+            // One at the top and two at the bottom.
+            copies.pop();
+            for (missing, place) in [(3, 0), (2, 0), (1, 0), (0, 0)] {
+                let result = ensure_room::<4>(&file);
+                assert_eq!(result.is_ok(), missing == 0, "without {missing}: {result:?}");
+                if missing > 0 {
+                    assert_eq!(result.unwrap_err().raw_os_error(), Some(libc::EMFILE));
+                    copies.remove(place);
+                }
+            }
+            assert!(!has_room_at_the_top::<2>());
+            // A limit below what is open already, and one without any number below it.
+            for limit in [8, 1, 0] {
+                setrlimit(Resource::RLIMIT_NOFILE, limit, hard).unwrap();
+                let error = ensure_room::<4>(&file).unwrap_err();
+                assert_eq!(error.raw_os_error(), Some(libc::EMFILE), "{limit}: {error}");
+            }
+        });
     }
 }

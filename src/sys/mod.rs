@@ -9,6 +9,8 @@ pub mod listen;
 pub mod process;
 pub mod proctitle;
 pub mod random;
+pub mod ring;
+pub mod scm;
 pub mod shm;
 pub mod signal;
 pub mod socket;

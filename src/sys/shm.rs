@@ -6,13 +6,12 @@ use std::num::NonZeroUsize;
 use std::ops::Deref;
 use std::ptr::NonNull;
 
-use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
-use nix::unistd::ftruncate;
+use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use zerocopy::FromBytes;
 
 /// A fixed number of `T`, all zero at first, seen by this process and by every process forked from
-/// it after the call (`memfd_create(2)`, `mmap(2)` with `MAP_SHARED`).
+/// it after the call (`mmap(2)` with `MAP_SHARED | MAP_ANONYMOUS`; a file in memory would be subject
+/// to the limit of file sizes). What is never written takes no memory.
 ///
 /// `FromBytes` says that any content is a valid `T`, so whatever a process wrote before it died can
 /// be read; `Sync` says that others may write while we read, which leaves atomics.
@@ -23,28 +22,20 @@ pub struct Shared<T> {
 }
 
 impl<T: FromBytes + Sync> Shared<T> {
-    /// Maps `len` elements. `name` shows in `/proc/PID/maps`.
+    /// Maps `len` elements.
     ///
     /// # Errors
-    /// What the kernel answered: no memory, or no descriptor left.
-    pub fn new(name: &str, len: usize) -> io::Result<Self> {
+    /// No memory.
+    pub fn new(len: usize) -> io::Result<Self> {
         const { assert!(align_of::<T>() <= 4096, "a mapping is aligned to a page, not more") };
         let size = size_of::<T>()
             .checked_mul(len)
             .and_then(NonZeroUsize::new)
             .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        let file = memfd_create(name, MFdFlags::MFD_CLOEXEC)?;
-        ftruncate(&file, i64::try_from(size.get()).map_err(io::Error::other)?)?;
         // SAFETY: a fresh mapping at an address of the kernel's choice disturbs no other memory.
         let start = unsafe {
-            mmap(
-                None,
-                size,
-                ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
-                MapFlags::MAP_SHARED,
-                &file,
-                0,
-            )
+            let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+            mmap_anonymous(None, size, protection, MapFlags::MAP_SHARED)
         }?;
         Ok(Self { start: start.cast(), len, owns: PhantomData })
     }
@@ -84,7 +75,7 @@ mod tests {
 
     #[test]
     fn children_and_parent_see_each_others_writes() {
-        let words = Shared::<AtomicU64>::new("test", 600).expect("map");
+        let words = Shared::<AtomicU64>::new(600).expect("map");
         assert!(words.iter().all(|word| word.load(Ordering::Relaxed) == 0));
         words[0].store(1, Ordering::Relaxed);
         in_child(|| {
@@ -97,7 +88,7 @@ mod tests {
 
     #[test]
     fn nothing_to_map_is_an_error() {
-        assert!(Shared::<AtomicU64>::new("test", 0).is_err());
-        assert!(Shared::<AtomicU64>::new("test", usize::MAX).is_err());
+        assert!(Shared::<AtomicU64>::new(0).is_err());
+        assert!(Shared::<AtomicU64>::new(usize::MAX).is_err());
     }
 }

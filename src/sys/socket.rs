@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::mem::{MaybeUninit, size_of};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -182,6 +182,21 @@ pub fn wait(fd: impl AsFd, wanted: Wanted, patience: Duration) -> Waited {
         // An error shows up again when the descriptor is used.
         Ok(_) | Err(_) => Waited::Ready,
     }
+}
+
+/// Waits until one of the descriptors is readable, and says which; `None`: a signal handler ran.
+pub fn wait_for_any<const N: usize>(fds: [Option<BorrowedFd<'_>>; N]) -> Option<usize> {
+    let mut polled = Vec::with_capacity(N);
+    let mut indices = Vec::with_capacity(N);
+    for (index, fd) in fds.iter().enumerate() {
+        if let Some(fd) = fd {
+            polled.push(PollFd::new(*fd, PollFlags::POLLIN));
+            indices.push(index);
+        }
+    }
+    poll(&mut polled, PollTimeout::NONE).ok()?;
+    let ready = polled.iter().position(|fd| fd.any() == Some(true))?;
+    indices.get(ready).copied()
 }
 
 /// Turns `O_NONBLOCK` of the open file, which duplicates share, off or on.

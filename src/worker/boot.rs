@@ -3,8 +3,7 @@
 use pyo3::prelude::*;
 
 use super::options::options;
-use super::requests::Requests;
-use super::serve::serve;
+use super::serve::{FAILED, serve};
 use crate::app::Seat;
 use crate::error::{Error, Exit, reason};
 use crate::log;
@@ -20,13 +19,10 @@ use crate::scoreboard::State;
 pub fn run(seat: &Seat<'_>, app: Option<&Py<PyAny>>) -> i32 {
     Python::attach(|py| {
         let status = match boot(py, seat, app) {
-            Ok((mut wsgi, mut reactor)) => {
-                let mut requests = Requests::new(seat, &mut wsgi);
-                serve(py, seat, &mut reactor, &mut requests).unwrap_or_else(|error| {
-                    tracing::error!("The worker cannot wait for events: {error}");
-                    FAILED
-                })
-            }
+            Ok((apps, reactor)) => serve(py, seat, reactor, apps).unwrap_or_else(|error| {
+                tracing::error!("The worker cannot wait for events: {error}");
+                FAILED
+            }),
             Err(failure) => failure.report(py),
         };
         signals::retire(py);
@@ -34,9 +30,6 @@ pub fn run(seat: &Seat<'_>, app: Option<&Py<PyAny>>) -> i32 {
         status
     })
 }
-
-/// Exit status of a worker that failed after it was ready.
-const FAILED: i32 = 255;
 
 /// Why a worker cannot serve.
 enum Failure {
@@ -93,7 +86,7 @@ fn boot<'a>(
     py: Python<'_>,
     seat: &Seat<'a>,
     app: Option<&Py<PyAny>>,
-) -> Result<(Wsgi, Reactor<'a>), Failure> {
+) -> Result<(Vec<Wsgi>, Reactor<'a>), Failure> {
     let config = seat.config;
     signals::install(py)?;
     let app = if let Some(app) = app {
@@ -104,19 +97,21 @@ fn boot<'a>(
         signals::in_application(|| loader::load(py, uri))?
     };
     let settings = Settings {
-        multithread: config.threads > 1,
+        multithread: config.is_threaded(),
         multiprocess: config.workers > 1,
         servers: seat.listeners.iter().map(server).collect(),
         server_software: concat!("rgunicorn/", env!("CARGO_PKG_VERSION")),
         errors: Py::new(py, Errors::new(config.errorlog.as_deref() == Some("-")))?.into_any(),
     };
-    let wsgi = Wsgi::new(py, app, &settings, config.sendfile)?;
-    let reactor = Reactor::new(seat.listeners, options(config)?).map_err(|error| {
+    let apps = (0..config.slots())
+        .map(|_| Wsgi::new(py, app.clone_ref(py), &settings, config.sendfile))
+        .collect::<PyResult<Vec<_>>>()?;
+    let reactor = Reactor::new(seat.listeners, seat.queue, options(config)?).map_err(|error| {
         Error::config(format!("the event loop cannot be set up: {}", reason(&error)))
     })?;
     seat.slot.set_state(State::Ready);
     seat.bell.ring();
-    Ok((wsgi, reactor))
+    Ok((apps, reactor))
 }
 
 fn server(listener: &Listener) -> (String, Option<String>) {

@@ -1,8 +1,14 @@
 //! A worker process, from fork to exit.
 
+mod baton;
 mod boot;
+mod control;
 mod options;
+mod overdue;
+mod parking;
 mod requests;
 mod serve;
+mod slot;
+mod stand_by;
 
 pub use boot::run;

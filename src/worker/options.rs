@@ -57,6 +57,7 @@ pub fn options(config: &Config) -> Result<Options, Error> {
         keep_alive: Duration::from_secs(config.keepalive),
         connections: count(config.worker_connections).max(1),
         shared: config.workers > 1,
+        queue_patience: config.max_queue_time,
     })
 }
 

@@ -2,66 +2,68 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::app::{AccessSink, App, Seat};
 use crate::http::{HeaderBlock, Reject};
 use crate::log;
 use crate::log::access::{AccessLog, Entry, Lookup, Source};
-use crate::python::signals;
 use crate::reactor::{Exchange, Handler, Peer, Request, Summary};
-use crate::scoreboard::{Bell, Slot};
+use crate::scoreboard::{Bell, Mark, Slot};
 use crate::sys::{process, random, time};
 
-/// The request handler of a worker.
+/// What all slots of a worker have in common.
 pub struct Requests<'a> {
-    app: &'a mut dyn App,
     slot: &'a Slot,
     bell: &'a Bell,
     access: Option<Arc<AccessLog>>,
     /// Requests left until the worker retires.
-    left: Option<u64>,
-    retiring: bool,
+    left: Option<AtomicU64>,
+    retiring: AtomicBool,
 }
 
 impl<'a> Requests<'a> {
-    pub fn new(seat: &Seat<'a>, app: &'a mut dyn App) -> Self {
+    pub fn new(seat: &Seat<'a>) -> Self {
         let config = seat.config;
         let left = (config.max_requests > 0).then(|| {
             let jitter = random::number() % config.max_requests_jitter.saturating_add(1).max(1);
-            config.max_requests.saturating_add(jitter)
+            AtomicU64::new(config.max_requests.saturating_add(jitter))
         });
         Self {
-            app,
             slot: seat.slot,
             bell: seat.bell,
             access: log::access_log(),
             left,
-            retiring: false,
+            retiring: AtomicBool::new(false),
         }
     }
 
     /// Lets the worker end once its connections have.
-    pub fn retire(&mut self) {
-        self.retiring = true;
+    pub fn retire(&self) {
+        self.retiring.store(true, Ordering::Relaxed);
     }
 
     pub fn is_retiring(&self) -> bool {
-        self.retiring
+        self.retiring.load(Ordering::Relaxed)
     }
 
-    fn count(&mut self) {
-        let Some(left) = &mut self.left else { return };
-        *left = left.saturating_sub(1);
-        if *left == 0 && !self.retiring {
+    fn count(&self) {
+        let Some(left) = &self.left else { return };
+        if left.fetch_sub(1, Ordering::Relaxed) == 1 && !self.is_retiring() {
             tracing::info!("Autorestarting worker after current request.");
-            self.retiring = true;
+            self.retire();
         }
     }
-}
 
-impl Handler for Requests<'_> {
-    fn handle(&mut self, request: Request<'_>, exchange: &Arc<Exchange>) {
+    /// Has a request answered by the application. `mark` is that of the slot.
+    pub fn answer(
+        &self,
+        mark: &Mark,
+        app: &mut dyn App,
+        request: Request<'_>,
+        exchange: &Arc<Exchange>,
+    ) {
         let (method, target) = (request.head.method(), request.head.target());
         for name in request.head.dropped() {
             tracing::debug!(
@@ -69,15 +71,17 @@ impl Handler for Requests<'_> {
                 name.escape_ascii()
             );
         }
-        self.slot.begin_request(time::monotonic_coarse_ns(), method, target);
+        mark.begin_request(time::monotonic_coarse_ns(), method, target);
         self.bell.ring_if_armed();
         let mut access = self.access.as_deref().map(Access::new);
         let sink = access.as_mut().map(|access| access as &mut dyn AccessSink);
-        signals::in_application(|| self.app.call(request, exchange, sink));
-        self.slot.end_request();
+        app.call(request, exchange, sink);
+        mark.end_request();
     }
+}
 
-    fn rejected(&mut self, reject: &Reject, peer: Peer, request: Option<&Request<'_>>) {
+impl Handler for Requests<'_> {
+    fn rejected(&self, reject: &Reject, peer: Peer, request: Option<&Request<'_>>) {
         tracing::warn!("Invalid request from ip={peer}: {}", reject.message);
         if let (Some(log), Some(request)) = (&self.access, request) {
             let status = reject.status.to_string();
@@ -87,10 +91,24 @@ impl Handler for Requests<'_> {
         }
     }
 
-    fn keeps_alive(&mut self) -> bool {
-        // Asked once per request, before it is handled: the last one of this worker must know.
+    fn taken(&self, waited: Duration) {
+        // Before it is handled: the last one of this worker must know.
         self.count();
-        !self.retiring
+        if !waited.is_zero() {
+            self.slot.note_wait(u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX));
+        }
+    }
+
+    fn shed(&self) {
+        self.slot.note_shed();
+    }
+
+    fn sent(&self) {
+        self.slot.note_sent();
+    }
+
+    fn received(&self) {
+        self.slot.note_received();
     }
 }
 
@@ -128,6 +146,7 @@ impl AccessSink for Access<'_> {
             status: response.status,
             sent: response.sent,
             elapsed,
+            waited: request.waited,
             pid: process::getpid().get().unsigned_abs(),
             lookup: &Names { request, response, environ },
         });

@@ -32,6 +32,7 @@ macro_rules! logging {
         /// | `%(M)s` | time taken, milliseconds |
         /// | `%(D)s` | time taken, microseconds |
         /// | `%(L)s` | time taken, seconds with six decimals |
+        /// | `%(W)s` | time the request, complete, waited until it was handled, seconds with six decimals |
         /// | `%(p)s` | process id, in angle brackets |
         /// | `%({NAME}i)s` | request header |
         /// | `%({NAME}o)s` | response header |

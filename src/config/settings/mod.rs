@@ -14,6 +14,7 @@ mod worker_processes;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::kinds::{
     BigCount, CommaList, Count, Kind, Name, Networks, Pairs, Seconds, Strings, Switch, Text,
@@ -22,6 +23,7 @@ use super::number::{self, Base};
 use super::origin::Origin;
 use super::setting::{FromEnv, Reload, Scope, Section, Setting, settings};
 use super::size::Size;
+use super::time::Time;
 use super::value::Value;
 use clients_and_buffers::{Buffering, clients_and_buffers};
 use config_file::{Venv, config_file};
@@ -34,6 +36,7 @@ use security::security;
 use server_mechanics::server_mechanics;
 pub use server_mechanics::{Directory, HeaderMap, HeaderPolicy, Sendfile};
 use server_socket::server_socket;
+pub use worker_processes::MOST_THREADS;
 use worker_processes::{Class, Threads, worker_processes};
 
 settings! { [

@@ -1,15 +1,20 @@
 //! Section "Worker Processes".
 
+use crate::config::Config;
 use crate::config::kinds::{Count, Kind, text};
 use crate::config::setting::{Scope, Shape};
 use crate::config::value::{Value, quoted};
+
+/// The most threads a worker can have.
+pub const MOST_THREADS: usize = 1024;
 
 macro_rules! worker_processes {
     ($($chain:tt)*) => { settings! { $($chain)* WorkerProcesses {
         /// The number of worker processes.
         ///
-        /// A sync worker answers one request at a time, so this is the number of requests in the
-        /// application at once; 2 to 4 per core is usual. 0 starts the master alone.
+        /// A sync worker answers one request at a time, a gthread worker as many as it has `threads`;
+        /// the product is the number of requests in the application at once. 2 to 4 workers per core
+        /// are usual. 0 starts the master alone.
         workers: u32 = Count {
             flags: ["-w", "--workers"],
             metavar: "INT",
@@ -22,7 +27,10 @@ macro_rules! worker_processes {
             reload: Live,
         }
 
-        /// The type of the workers; only sync is there yet.
+        /// The type of the workers: sync or gthread.
+        ///
+        /// A sync worker runs one request at a time, a gthread worker as many as it has `threads`. sync
+        /// with more than one thread means gthread.
         worker_class: String = Class {
             flags: ["-k", "--worker-class"],
             metavar: "STRING",
@@ -30,7 +38,10 @@ macro_rules! worker_processes {
             reload: Live,
         }
 
-        /// Requests a worker process handles at once, in threads; only 1 is there yet.
+        /// Requests a worker handles at once, each in a thread of its own.
+        ///
+        /// More than 1 makes gthread workers of sync ones. A gthread worker
+        /// has at least one thread: 0 counts as 1.
         threads: u32 = Threads {
             flags: ["--threads"],
             metavar: "INT",
@@ -67,14 +78,43 @@ macro_rules! worker_processes {
             reload: Workers,
         }
 
-        /// Seconds a request may take before its worker is killed and replaced.
+        /// Seconds without a sign of life after which a worker is killed and replaced.
         ///
-        /// 0 means no limit. Loading the application is not limited by it.
+        /// 0 means no limit. A sync worker gives none while it handles a request, so that this limits
+        /// its requests. A gthread worker does: what counts there is how long a thread waits for the
+        /// interpreter lock, which another one holds; `request_timeout` limits its requests. Loading the
+        /// application is not limited by it.
         timeout: u64 = Seconds {
             flags: ["-t", "--timeout"],
             metavar: "INT",
             default: 30,
             reload: Live,
+        }
+
+        /// Seconds a request may be in the application before it is given up; 0 means no limit.
+        ///
+        /// The request and its stack are logged, and the client is answered with 503 if nothing of the
+        /// response has been sent. A sync worker is replaced at once; a gthread worker as soon as its
+        /// other requests are done, since a thread of Python cannot be ended. The value may have
+        /// decimals. This setting is rgunicorn's own.
+        request_timeout: Duration = Time {
+            flags: ["--request-timeout"],
+            metavar: "SECONDS",
+            default: 0,
+            reload: Workers,
+        }
+
+        /// Seconds a request may wait until it is handled; then it is answered with 503. 0 is no limit.
+        ///
+        /// The time runs from the moment the request was complete. Under a load that is too high it is
+        /// better to turn some requests away at once than to answer all of them too late; the response
+        /// has a Retry-After field. `%(W)s` in `access_log_format` shows the wait of each request. The
+        /// value may have decimals. This setting is rgunicorn's own.
+        max_queue_time: Duration = Time {
+            flags: ["--max-queue-time"],
+            metavar: "SECONDS",
+            default: 0,
+            reload: Workers,
         }
 
         /// Seconds that requests in progress get to finish when a worker is told to stop.
@@ -99,17 +139,23 @@ macro_rules! worker_processes {
 }
 pub(super) use worker_processes;
 
-/// The type of the workers: for now only `sync`, under gunicorn's short and full names.
+/// The type of the workers, under gunicorn's short and full names.
 pub struct Class;
+
+const SYNC: [&str; 2] = ["sync", "gunicorn.workers.sync.SyncWorker"];
+const GTHREAD: [&str; 2] = ["gthread", "gunicorn.workers.gthread.ThreadWorker"];
 
 impl Kind for Class {
     type Out = String;
     const SHAPE: Shape = Shape::One;
-    const ACCEPTS: &'static str = "sync";
+    const ACCEPTS: &'static str = "sync or gthread";
 
     fn parse(value: &Value, _: &Scope<'_>) -> Result<Self::Out, String> {
         let refusal = |class: &str| {
-            format!("rgunicorn has only the worker class 'sync' yet, not {class}; leave it out")
+            format!(
+                "rgunicorn has only the worker classes 'sync' and 'gthread' yet, not {class}; leave \
+                 it out"
+            )
         };
         match value {
             Value::Other { type_name, text }
@@ -117,10 +163,14 @@ impl Kind for Class {
             {
                 Err(refusal(text))
             }
-            value => match text(value)?.as_str() {
-                class @ ("sync" | "gunicorn.workers.sync.SyncWorker") => Ok(class.into()),
-                class => Err(refusal(&quoted(class))),
-            },
+            value => {
+                let class = text(value)?;
+                if SYNC.contains(&class.as_str()) || GTHREAD.contains(&class.as_str()) {
+                    Ok(class)
+                } else {
+                    Err(refusal(&quoted(&class)))
+                }
+            }
         }
     }
 
@@ -129,26 +179,48 @@ impl Kind for Class {
     }
 }
 
-/// Threads per worker: for now at most one.
+/// Threads per worker: as many as the scoreboard has room for.
 pub struct Threads;
 
 impl Kind for Threads {
     type Out = u32;
     const SHAPE: Shape = Shape::Int;
-    const ACCEPTS: &'static str = "0 or 1";
+    const ACCEPTS: &'static str = "integer, 0 to 1024";
 
     fn parse(value: &Value, scope: &Scope<'_>) -> Result<Self::Out, String> {
-        match Count::parse(value, scope)? {
-            threads @ 0..=1 => Ok(threads),
-            threads => Err(format!(
-                "rgunicorn has no worker threads yet, so threads cannot be {threads}; leave it out \
-                 and use more workers instead"
-            )),
+        let threads = Count::parse(value, scope)?;
+        if usize::try_from(threads).is_ok_and(|threads| threads <= MOST_THREADS) {
+            return Ok(threads);
         }
+        Err(format!(
+            "a worker can have at most {MOST_THREADS} threads, not {threads}; use more workers instead"
+        ))
     }
 
     fn value(out: &Self::Out) -> Value {
         Count::value(out)
+    }
+}
+
+impl Config {
+    /// Whether the workers are gthread workers, which run requests in threads. Those are what
+    /// gunicorn's `wsgi.multithread` tells of, even if there is one thread only.
+    #[must_use]
+    pub fn is_threaded(&self) -> bool {
+        self.threads > 1 || GTHREAD.contains(&self.worker_class.as_str())
+    }
+
+    /// How many requests a worker runs at once.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        usize::try_from(self.threads).unwrap_or(MOST_THREADS).max(1)
+    }
+
+    /// The worker class in force, in the words of gunicorn's log.
+    #[must_use]
+    pub fn effective_worker_class(&self) -> &str {
+        let becomes_gthread = self.threads > 1 && SYNC.contains(&self.worker_class.as_str());
+        if becomes_gthread { "gthread" } else { &self.worker_class }
     }
 }
 
@@ -157,19 +229,63 @@ mod tests {
     use super::*;
     use std::path::Path;
 
+    fn class(value: impl Into<Value>) -> Result<String, String> {
+        Class::parse(&value.into(), &Scope { start: Path::new("/"), conf_file: true })
+    }
+
+    fn threads(value: impl Into<Value>) -> Result<u32, String> {
+        Threads::parse(&value.into(), &Scope { start: Path::new("/"), conf_file: true })
+    }
+
     #[test]
     fn what_is_not_there_yet_is_refused_with_a_sentence() {
-        let scope = &Scope { start: Path::new("/"), conf_file: true };
-        assert_eq!(Class::parse(&" sync ".into(), scope), Ok("sync".into()));
-        let error = Class::parse(&"gevent".into(), scope).unwrap_err();
-        assert!(error.contains("only the worker class 'sync' yet, not 'gevent'"), "{error}");
-        let class = Value::Other { type_name: "type".into(), text: "<class 'x.W'>".into() };
-        assert!(Class::parse(&class, scope).unwrap_err().contains("not <class 'x.W'>"));
-        assert_eq!(Class::parse(&3.into(), scope), Err("Not a string: 3".into()));
+        assert_eq!(class(" sync "), Ok("sync".into()));
+        for name in ["gevent", "eventlet", "tornado", "SyncWorker"] {
+            let error = class(name).unwrap_err();
+            let sentence =
+                format!("only the worker classes 'sync' and 'gthread' yet, not '{name}'");
+            assert!(error.contains(&sentence), "{error}");
+        }
+        let object = Value::Other { type_name: "type".into(), text: "<class 'x.W'>".into() };
+        assert!(class(object).unwrap_err().contains("not <class 'x.W'>"));
+        assert_eq!(class(3), Err("Not a string: 3".into()));
+    }
 
-        assert_eq!(Threads::parse(&1.into(), scope), Ok(1));
-        let error = Threads::parse(&"4".into(), scope).unwrap_err();
-        assert!(error.contains("threads cannot be 4"), "{error}");
-        assert_eq!(Threads::parse(&(-1).into(), scope), Err("Value must be positive: -1".into()));
+    #[test]
+    fn threads_have_an_upper_limit() {
+        assert_eq!(threads("4"), Ok(4));
+        assert!(Threads::ACCEPTS.ends_with(&format!(" {MOST_THREADS}")));
+        assert_eq!(threads(1024), Ok(1024));
+        let error = threads(1025).unwrap_err();
+        assert!(error.contains("at most 1024 threads, not 1025"), "{error}");
+        assert_eq!(threads(-1), Err("Value must be positive: -1".into()));
+    }
+
+    /// As observed with gunicorn 27.0.1.
+    #[test]
+    fn sync_with_threads_is_gthread() {
+        let full = GTHREAD[1];
+        for (class, threads, threaded, shown) in [
+            ("sync", 0, false, "sync"),
+            ("sync", 1, false, "sync"),
+            ("sync", 2, true, "gthread"),
+            (SYNC[1], 1, false, SYNC[1]),
+            (SYNC[1], 2, true, "gthread"),
+            ("gthread", 1, true, "gthread"),
+            (full, 1, true, full),
+            (full, 2, true, full),
+        ] {
+            let config = Config { worker_class: class.into(), threads, ..Config::default() };
+            assert_eq!(config.is_threaded(), threaded, "{class} {threads}");
+            assert_eq!(config.effective_worker_class(), shown, "{class} {threads}");
+        }
+        let slots = |threads| Config { threads, ..Config::default() }.slots();
+        assert_eq!([0, 1, 5].map(slots), [1, 1, 5]);
+    }
+
+    #[test]
+    fn our_own_limits_are_off_by_default() {
+        let config = Config::default();
+        assert_eq!([config.request_timeout, config.max_queue_time], [std::time::Duration::ZERO; 2]);
     }
 }

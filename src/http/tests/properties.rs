@@ -40,6 +40,8 @@ const PIECES: &[&str] = &[
     "transfer-encoding: gzip\r\n",
     "Connection: close\r\n",
     "Connection: keep-alive\r\n",
+    "connection: x,Close\r\n",
+    "Connection: keep-alive, x\r\n",
     "Expect: 100-continue\r\n",
     "Expect: x\r\n",
     "X_Y: z\r\n",

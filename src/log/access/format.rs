@@ -36,6 +36,8 @@ pub(super) enum Atom {
     Milliseconds,
     Microseconds,
     DecimalSeconds,
+    /// Ours: gunicorn has no such value.
+    DecimalWait,
     Pid,
     Header(Source, String),
     /// Unknown names, and `l`, which nobody has been able to fill since identd.
@@ -62,6 +64,7 @@ impl Atom {
             "M" => Self::Milliseconds,
             "D" => Self::Microseconds,
             "L" => Self::DecimalSeconds,
+            "W" => Self::DecimalWait,
             "p" => Self::Pid,
             _ => Self::in_braces(name).unwrap_or(Self::Missing),
         }

@@ -52,6 +52,7 @@ fn entry() -> Entry<'static> {
         status: Some(b"200 OK"),
         sent: 42,
         elapsed: Duration::from_micros(1_234_567),
+        waited: Duration::from_nanos(2_000_345_999),
         pid: 99,
         lookup: &Headers,
     }
@@ -87,6 +88,7 @@ fn every_atom_has_its_value() {
         ("%(f)s", "http://a/"),
         ("%(a)s", "curl \\\"8\\\""),
         ("%(T)s %(M)s %(D)s %(L)s", "1 1234 1234567 1.234567"),
+        ("%(W)s", "2.000345"),
         ("%(p)s", "<99>"),
         ("%({X-Id}i)s %({x-id}o)s %({X-ID}I)s", "in out in"),
         ("%({REMOTE_USER}e)s", "env"),

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use super::*;
+use crate::scoreboard;
 
 /// The test that calls [`be_the_server_if_asked`].
 const CARRIER: &str = "master::run::tests::serves_replaces_reloads_and_stops_without_a_trace";
@@ -34,6 +35,9 @@ enum Kind {
     Panic,
     /// Good, but the first never comes back from its request.
     Stuck,
+    /// gthread workers; in the first, one thread is in a request all the time, while the other waits
+    /// for the interpreter many times shortly, and then for ever.
+    Waiting,
 }
 
 impl Kind {
@@ -42,6 +46,7 @@ impl Kind {
             "good" => Self::Good,
             "panic" => Self::Panic,
             "stuck" => Self::Stuck,
+            "waiting" => Self::Waiting,
             status => Self::Boot(status.parse().unwrap()),
         }
     }
@@ -62,8 +67,24 @@ impl Workers {
         let _ = nix::unistd::write(io::stdout(), line.as_bytes());
     }
 
-    /// Tells the signals that arrive until one ends the worker.
-    fn obey(lifeline: BorrowedFd<'_>) -> i32 {
+    fn wait_for_the_interpreter(seat: &Seat<'_>) {
+        seat.slot.mark(1).begin_request(time::monotonic_ns(), b"GET", b"/slow");
+        let before = master_wakes();
+        for _ in 0..300 {
+            seat.slot.mark(0).begin_wait(time::monotonic_ns());
+            seat.slot.mark(0).end_request();
+            // Over before the master can look.
+            seat.bell.ring_if_armed();
+            // The time between requests, in which the master could wake up.
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Self::say(&(master_wakes() - before).to_string());
+        seat.slot.mark(0).begin_wait(time::monotonic_ns());
+        seat.bell.ring_if_armed();
+    }
+
+    /// Tells the signals that arrive, and whether the whole server stops, until one ends the worker.
+    fn obey(lifeline: BorrowedFd<'_>, stop: &StopFlag) -> i32 {
         let pipe = Pipe::of_process().unwrap();
         loop {
             let mut fds = [
@@ -72,7 +93,8 @@ impl Workers {
             ];
             let _ = poll(&mut fds, PollTimeout::NONE);
             while let Some(signal) = pipe.read() {
-                Self::say(&signal.short_name());
+                let stops = if stop.is_set() { " stop" } else { "" };
+                Self::say(&format!("{}{stops}", signal.short_name()));
                 match signal {
                     Signal::TERM | Signal::QUIT => return 0,
                     Signal::ABRT => return 1,
@@ -118,11 +140,26 @@ impl Host for Workers {
         seat.bell.ring();
         Self::say("ready");
         if self.kind == Kind::Stuck && seat.slot.view().age == 1 {
-            seat.slot.begin_request(time::monotonic_ns(), b"GET", b"/slow");
+            seat.slot.mark(0).begin_request(time::monotonic_ns(), b"GET", b"/slow");
             seat.bell.ring_if_armed();
         }
-        Self::obey(seat.lifeline)
+        if self.kind == Kind::Waiting && seat.slot.view().age == 1 {
+            Self::wait_for_the_interpreter(&seat);
+        }
+        Self::obey(seat.lifeline, seat.stop_flag)
     }
+}
+
+/// How often the threads of the master have gone to sleep.
+fn master_wakes() -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{}/task", nix::unistd::getppid())).unwrap();
+    let of_task = |task: fs::DirEntry| {
+        let status = fs::read_to_string(task.path().join("status")).unwrap();
+        let mut lines = status.lines();
+        let count = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap();
+        count.trim().parse::<u64>().unwrap()
+    };
+    tasks.map(|task| of_task(task.unwrap())).sum()
 }
 
 /// Returns in the process that runs the tests only.
@@ -136,6 +173,9 @@ fn be_the_server_if_asked() {
     let mut config = Config::default();
     configure(&mut config, directory);
     config.workers = workers;
+    if kind == Kind::Waiting {
+        config.threads = 2;
+    }
     log::install(&config).unwrap();
     let mut host = Workers { kind, next, config: config.clone() };
     process::exit_now(run(config, &mut host));
@@ -277,7 +317,7 @@ fn serves_replaces_reloads_and_stops_without_a_trace() {
     server.signal(Signal::TTIN);
     server.expect("ready", 1);
     server.signal(Signal::TERM);
-    server.expect("term", 3);
+    server.expect("term stop", 3);
     assert_eq!(server.end(), 0);
     let expected = [
         format!("INFO Starting rgunicorn {VERSION}"),
@@ -318,7 +358,7 @@ fn a_reload_that_fails_keeps_the_old_workers() {
     server.signal(Signal::USR1);
     assert_eq!(server.expect("usr1", 2), old);
     server.signal(Signal::INT);
-    assert_eq!(server.expect("quit", 2), old);
+    assert_eq!(server.expect("quit stop", 2), old);
     assert_eq!(server.end(), 0);
 }
 
@@ -328,7 +368,7 @@ fn a_panic_in_a_worker_costs_that_worker_only() {
     let broken = server.expect("panics", 1);
     assert_ne!(server.expect("ready", 1), broken);
     server.signal(Signal::TERM);
-    server.expect("term", 1);
+    server.expect("term stop", 1);
     assert_eq!(server.end(), 0);
 }
 
@@ -341,12 +381,40 @@ fn a_request_past_the_timeout_is_aborted_without_any_tick() {
     assert_eq!(told[0], (stuck[0], "abrt".to_owned()));
     assert_eq!(told[1].1, "ready");
     server.signal(Signal::TERM);
-    server.expect("term", 1);
+    server.expect("term stop", 1);
     assert_eq!(server.end(), 0);
     let log = server.log();
     assert!(log.contains(&format!("CRITICAL WORKER TIMEOUT (pid:{})", stuck[0])), "{log:?}");
     let line = format!("ERROR Worker (pid:{}) has been handling GET /slow for 1.", stuck[0]);
     assert!(log.iter().any(|record| record.starts_with(&line)), "{log:?}");
+}
+
+#[test]
+fn a_thread_is_aborted_for_its_wait_and_not_for_its_request() {
+    let mut server = Server::start("waiting", "good", 1);
+    let stuck = server.expect("ready", 1)[0];
+    let (_, wakes) = server.next().unwrap();
+    // Each wait is over before it matters: the master is not to be woken by each.
+    let wakes: u64 = wakes.parse().unwrap();
+    assert!((1..60).contains(&wakes), "300 waits woke the master {wakes} times");
+    let mut told = [server.next().unwrap(), server.next().unwrap()];
+    told.sort_by_key(|(pid, _)| i32::from(*pid != stuck));
+    assert_eq!(told[0], (stuck, "abrt".to_owned()));
+    assert_eq!(told[1].1, "ready");
+    server.signal(Signal::TERM);
+    server.expect("term stop", 1);
+    assert_eq!(server.end(), 0);
+    let log = server.log();
+    assert!(log.contains(&"INFO Using worker: gthread".to_owned()), "{log:?}");
+    let line = format!(
+        "ERROR A thread of worker (pid:{stuck}) has been waiting for the interpreter lock, which \
+         another thread holds, for 1."
+    );
+    let timeouts: Vec<&String> =
+        log.iter().filter(|record| record.contains("(timeout 1 s)")).collect();
+    let [record] = timeouts[..] else { panic!("{log:?}") };
+    assert!(record.starts_with(&line), "{record}");
+    assert!(record.ends_with("The oldest request in progress is GET /slow"), "{record}");
 }
 
 #[test]

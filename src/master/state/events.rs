@@ -11,7 +11,7 @@ use crate::sys::signal::Signal;
 pub struct Policy {
     /// Size of the pool.
     pub workers: usize,
-    /// How long one request may take; `None` for as long as it likes.
+    /// How long a worker may be busy with one thing ([`Busy`]); `None` for as long as it likes.
     pub timeout: Option<Duration>,
     /// How long workers may take to finish when the server stops.
     pub graceful_timeout: Duration,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::master::workers::Busy;
+use crate::master::workers::{Busy, Doing};
 
 /// What can happen next. Numbers pick one of the living processes.
 #[derive(Clone, Debug)]
@@ -15,6 +15,8 @@ enum Step {
     Boots(usize),
     /// It begins a request, or ends the one it has.
     Request(usize),
+    /// A thread of it begins to wait for the interpreter, or gets it.
+    Waits(usize),
     /// It announces that it goes.
     Retires(usize),
     /// It ends.
@@ -54,6 +56,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => signals().prop_map(Step::Signal),
         6 => any::<usize>().prop_map(Step::Boots),
         3 => any::<usize>().prop_map(Step::Request),
+        2 => any::<usize>().prop_map(Step::Waits),
         1 => any::<usize>().prop_map(Step::Retires),
         4 => (any::<usize>(), ends()).prop_map(|(which, how)| Step::Ends(which, how)),
         1 => proptest::option::weighted(0.8, 1_usize..6).prop_map(Step::Config),
@@ -70,7 +73,7 @@ struct Process {
     age: u64,
     generation: u64,
     phase: Phase,
-    busy: Option<Duration>,
+    busy: Option<Busy>,
     /// TERM, QUIT, ABRT or KILL, in this order.
     got: Vec<Signal>,
 }
@@ -87,12 +90,10 @@ struct World {
     left: Option<i32>,
 }
 
+const TIMEOUT: Duration = Duration::from_secs(30);
+
 fn policy(workers: usize) -> Policy {
-    Policy {
-        workers,
-        timeout: Some(Duration::from_secs(30)),
-        graceful_timeout: Duration::from_secs(10),
-    }
+    Policy { workers, timeout: Some(TIMEOUT), graceful_timeout: Duration::from_secs(10) }
 }
 
 impl World {
@@ -176,6 +177,10 @@ impl World {
         if signal == Signal::KILL {
             assert!(!process.got.is_empty(), "killed without a warning");
         }
+        if signal == Signal::ABRT {
+            let busy = process.busy.as_ref().expect("aborted without a reason");
+            assert!(self.now >= busy.since + TIMEOUT, "aborted too early");
+        }
         process.got.push(signal);
     }
 
@@ -202,19 +207,33 @@ impl World {
         let sights = self.processes.values().map(|process| Sight {
             age: process.age,
             phase: process.phase,
-            busy: process.busy.map(|since| Busy { since, request: "GET /".to_owned() }),
+            busy: process.busy.clone(),
         });
         let sights = sights.collect();
         self.send(Event::Seen(sights));
         if self.left.is_none() {
             let deadline = self.state.deadline();
             assert!(deadline.is_none_or(|deadline| deadline > self.now), "it would spin");
+            let late = |process: &Process| {
+                process.busy.as_ref().is_some_and(|busy| self.now >= busy.since + TIMEOUT)
+            };
+            let left = |process: &Process| late(process) && process.got.is_empty();
+            assert!(self.stopped || !self.processes.values().any(left), "left past the timeout");
         }
     }
 
     fn pick(&mut self, which: usize) -> Option<(&Pid, &mut Process)> {
         let count = self.processes.len().max(1);
         self.processes.iter_mut().nth(which % count)
+    }
+
+    /// Gets the worker busy with this, or idle if it was busy.
+    fn toggle(&mut self, which: usize, doing: Doing) {
+        let since = self.now;
+        if let Some((_, process)) = self.pick(which).filter(|(_, p)| p.phase != Phase::Booting) {
+            process.busy = if process.busy.is_some() { None } else { Some(Busy { since, doing }) };
+            self.look();
+        }
     }
 
     fn step(&mut self, step: &Step) {
@@ -228,15 +247,8 @@ impl World {
                     self.look();
                 }
             }
-            Step::Request(which) => {
-                let now = self.now;
-                if let Some((_, process)) =
-                    self.pick(which).filter(|(_, p)| p.phase != Phase::Booting)
-                {
-                    process.busy = if process.busy.is_some() { None } else { Some(now) };
-                    self.look();
-                }
-            }
+            Step::Request(which) => self.toggle(which, Doing::Request("GET /".to_owned())),
+            Step::Waits(which) => self.toggle(which, Doing::ThreadWaiting { oldest: None }),
             Step::Retires(which) => {
                 if let Some((_, process)) =
                     self.pick(which).filter(|(_, p)| p.phase == Phase::Ready)

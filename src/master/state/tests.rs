@@ -1,7 +1,7 @@
 //! One scenario per promise of the supervisor.
 
 use super::*;
-use crate::master::workers::{Busy, Stuck};
+use crate::master::workers::{Busy, Doing, Stuck};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -334,7 +334,8 @@ fn a_stop_during_a_reload_is_obeyed_at_once() {
 #[test]
 fn a_request_past_the_timeout_is_logged_aborted_dumped_and_killed() {
     let mut bench = Bench::serving(1);
-    let busy = || Some(Busy { since: Duration::from_secs(1060), request: "GET /slow".to_owned() });
+    let doing = || Doing::Request("GET /slow".to_owned());
+    let busy = || Some(Busy { since: Duration::from_secs(1060), doing: doing() });
     assert!(killed(&bench.see(1, Phase::Ready, busy())).is_empty());
     assert_eq!(bench.state.deadline(), Some(Duration::from_secs(1090)));
     bench.now = Duration::from_secs(1091);
@@ -354,9 +355,42 @@ fn a_request_past_the_timeout_is_logged_aborted_dumped_and_killed() {
 }
 
 #[test]
+fn a_wait_for_the_interpreter_past_the_timeout_is_told_as_such() {
+    let oldest = Some("GET /x".to_owned());
+    for (doing, expected) in [
+        (
+            Doing::Waiting,
+            "Worker (pid:101) has been waiting for the interpreter lock, which a thread of the \
+             application holds, for 30.0 s (timeout 30 s)",
+        ),
+        (
+            Doing::ThreadWaiting { oldest },
+            "A thread of worker (pid:101) has been waiting for the interpreter lock, which another \
+             thread holds, for 30.0 s (timeout 30 s). The oldest request in progress is GET /x",
+        ),
+        (Doing::ThreadWaiting { oldest: None }, "(timeout 30 s). No request is in progress"),
+    ] {
+        let mut bench = Bench::serving(1);
+        let busy = Some(Busy { since: bench.now, doing });
+        assert!(killed(&bench.see(1, Phase::Ready, busy.clone())).is_empty());
+        bench.now += 30 * SECOND;
+        let actions = bench.see(1, Phase::Ready, busy);
+        assert!(logged(&actions, Level::Critical, "WORKER TIMEOUT (pid:101)"));
+        assert!(logged(&actions, Level::Error, expected), "{actions:?}");
+        assert_eq!(killed(&actions), [kill(1, Signal::ABRT)]);
+        let actions = bench.dies_of(1, Signal::ABRT);
+        assert!(logged(
+            &actions,
+            Level::Warning,
+            "its wait for the interpreter ran into the timeout"
+        ));
+    }
+}
+
+#[test]
 fn booting_workers_are_never_timed_out() {
     let mut bench = Bench::start(1);
-    let busy = Busy { since: Duration::from_secs(1), request: String::new() };
+    let busy = Busy { since: Duration::from_secs(1), doing: Doing::Waiting };
     assert!(killed(&bench.see(1, Phase::Booting, Some(busy))).is_empty());
     assert_eq!(bench.state.deadline(), None);
     assert!(bench.state.workers().iter().all(|worker| worker.stuck != Some(Stuck::Killed)));

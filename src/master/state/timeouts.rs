@@ -1,9 +1,11 @@
-//! Steps against workers that do not come back from a request, or do not go when told.
+//! Steps against workers that do not come back from a request or from a wait for the interpreter, or do
+//! not go when told.
 
 use std::time::Duration;
 
 use super::{Action, Level, State};
-use crate::master::workers::{Killed, Stuck, Worker};
+use crate::master::workers::{Busy, Doing, Killed, Stuck, Worker};
+use crate::sys::process::Pid;
 use crate::sys::signal::Signal;
 
 /// What a worker gets after SIGABRT to log its Python stacks, before they are dumped from C.
@@ -29,8 +31,8 @@ impl State {
         Some(worker.busy.as_ref()?.since.saturating_add(self.policy.timeout?))
     }
 
-    /// Aborts the workers whose request takes longer than the timeout. To be called with fresh sights
-    /// only: an old one may tell of a request that is long finished.
+    /// Aborts the workers that have been busy for longer than the timeout. To be called with fresh
+    /// sights only: an old one may tell of a request that is long finished.
     pub(super) fn abort_overdue(&mut self, now: Duration) {
         let overdue: Vec<u64> = self
             .workers
@@ -39,21 +41,15 @@ impl State {
             .filter(|worker| self.overdue_at(worker).is_some_and(|at| now >= at))
             .map(|worker| worker.age)
             .collect();
-        let limit = self.policy.timeout.unwrap_or_default().as_secs_f32();
+        let limit = self.policy.timeout.unwrap_or_default();
         for age in overdue {
             let Some(worker) = self.workers.by_age(age) else { continue };
             let (Some(pid), Some(busy)) = (worker.pid, &worker.busy) else { continue };
             worker.stuck = Some(Stuck::Aborted { due: now + TO_ABORT });
-            let taken = now.saturating_sub(busy.since).as_secs_f32();
-            let doing = if busy.request.trim().is_empty() {
-                "waiting for the interpreter lock, which a thread of the application holds,".into()
-            } else {
-                format!("handling {}", busy.request)
-            };
-            let request =
-                format!("Worker (pid:{pid}) has been {doing} for {taken:.1} s (timeout {limit} s)");
+            worker.overdue = Some(busy.doing.clone());
+            let sentence = sentence(pid, busy, limit, now);
             self.log(Level::Critical, format!("WORKER TIMEOUT (pid:{pid})"));
-            self.log(Level::Error, request);
+            self.log(Level::Error, sentence);
             self.actions.push(Action::Kill { pid, signal: Signal::ABRT });
         }
     }
@@ -88,6 +84,31 @@ impl State {
                 worker.killed = Some(Killed::Grace(grace));
                 self.actions.push(Action::Kill { pid, signal: Signal::KILL });
             }
+        }
+    }
+}
+
+/// What a worker has been doing for too long.
+fn sentence(pid: Pid, busy: &Busy, limit: Duration, now: Duration) -> String {
+    let taken = now.saturating_sub(busy.since).as_secs_f32();
+    let times = format!("for {taken:.1} s (timeout {} s)", limit.as_secs_f32());
+    match &busy.doing {
+        Doing::Request(request) => {
+            format!("Worker (pid:{pid}) has been handling {request} {times}")
+        }
+        Doing::Waiting => format!(
+            "Worker (pid:{pid}) has been waiting for the interpreter lock, which a thread of the \
+             application holds, {times}"
+        ),
+        Doing::ThreadWaiting { oldest } => {
+            let oldest = oldest.as_ref().map_or_else(
+                || "No request is in progress".to_owned(),
+                |request| format!("The oldest request in progress is {request}"),
+            );
+            format!(
+                "A thread of worker (pid:{pid}) has been waiting for the interpreter lock, which \
+                 another thread holds, {times}. {oldest}"
+            )
         }
     }
 }

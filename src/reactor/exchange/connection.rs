@@ -32,7 +32,7 @@ impl Exchange {
         let response = self.lock();
         response.serial != serial
             || response.broken
-            || response.stream.as_ref().is_none_or(Stream::is_closed_by_peer)
+            || response.stream.as_deref().is_none_or(Stream::is_closed_by_peer)
     }
 
     /// Reads a piece of a body that is read on demand.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice};
+use std::sync::Arc;
 
 use super::receiving::Incoming;
 use super::{Facts, Progress, Refusal};
@@ -49,7 +50,7 @@ pub(super) struct Response {
     pub(super) serial: u64,
     pub(super) phase: Phase,
     pub(super) facts: Facts,
-    pub(super) stream: Option<Stream>,
+    pub(super) stream: Option<Arc<Stream>>,
     pub(super) status: Vec<u8>,
     pub(super) headers: HeaderBlock,
     pub(super) code: u16,

@@ -1,9 +1,11 @@
 //! The access log: the default line, every atom, and which requests get a line.
 
-use crate::harness::cases::{cases, on_both_servers};
+use crate::harness::cases::{cases, on_both_servers, on_rgunicorn};
 use crate::harness::{Builder, Server, ServerKind};
 
 on_both_servers!(default_format, body_errors, atoms, durations, to_a_file);
+
+on_rgunicorn!(waits);
 
 fn default_format(kind: ServerKind) {
     let server = Builder::new(kind)
@@ -170,6 +172,18 @@ fn durations(kind: ServerKind) {
     assert!((1_200_000..10_000_000).contains(&micros), "{line}");
     assert_eq!(millis, (micros / 1000).to_string());
     assert_eq!(decimal, format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000));
+}
+
+/// The atom that gunicorn does not have.
+fn waits(kind: ServerKind) {
+    let server = Builder::new(kind)
+        .app("echo:quiet")
+        .args(["--access-logfile", "-", "--access-logformat", "W=%(W)s"])
+        .start();
+    let line = line_of(&server, "GET / HTTP/1.1\r\nConnection: close\r\n\r\n", "W=");
+    let (seconds, decimals) = line[2..].split_once('.').expect("a decimal number");
+    assert!(seconds.parse::<u64>().is_ok_and(|seconds| seconds < 60), "{line}");
+    assert!(decimals.len() == 6 && decimals.parse::<u64>().is_ok(), "{line}");
 }
 
 fn to_a_file(kind: ServerKind) {

@@ -1,9 +1,11 @@
 //! Where settings come from and which place wins, seen through `--print-config`.
 
-use crate::harness::cases::on_both_servers;
+use crate::harness::cases::{on_both_servers, on_rgunicorn};
 use crate::harness::{Builder, Outcome, ServerKind};
 
-on_both_servers!(layers, conf_file_places, environment, version, conf_file_code);
+on_both_servers!(layers, conf_file_places, environment, version, conf_file_code, threads);
+
+on_rgunicorn!(own_limits);
 
 /// The printed value of a setting.
 #[track_caller]
@@ -88,6 +90,57 @@ fn version(kind: ServerKind) {
     for flag in ["--workers", "--bind", "--timeout", "--access-logfile"] {
         assert!(outcome.stdout.contains(flag), "{flag} in\n{}", outcome.stdout);
     }
+}
+
+/// What of the two settings about threads is shown, and which class of workers they make.
+fn threads(kind: ServerKind) {
+    for (args, class, threads, using) in [
+        (&["--threads", "4"][..], "sync", "4", "gthread"),
+        (&["-k", "gthread"], "gthread", "1", "gthread"),
+        (
+            &["-k", "gunicorn.workers.sync.SyncWorker", "--threads", "2"],
+            "gunicorn.workers.sync.SyncWorker",
+            "2",
+            "gthread",
+        ),
+        (
+            &["-k", "gunicorn.workers.gthread.ThreadWorker", "--threads", "2"],
+            "gunicorn.workers.gthread.ThreadWorker",
+            "2",
+            "gunicorn.workers.gthread.ThreadWorker",
+        ),
+        (&["--threads", "0"], "sync", "0", "sync"),
+    ] {
+        let outcome = printing(kind).args(args).run();
+        assert_eq!(value(&outcome, "worker_class"), class, "{args:?}");
+        assert_eq!(value(&outcome, "threads"), threads, "{args:?}");
+        let server = Builder::new(kind).app("echo:quiet").args(args).start();
+        let line = server.log.wait_for("Using worker: ");
+        assert!(line.ends_with(&format!("[INFO] Using worker: {using}")), "{args:?}: {line}");
+    }
+    let outcome = printing(kind).args(["--threads", "-1"]).run();
+    assert_eq!(outcome.status, Some(1));
+    assert!(outcome.stderr.contains("Error: Value must be positive: -1"), "{}", outcome.stderr);
+}
+
+fn own_limits(kind: ServerKind) {
+    let outcome = printing(kind).run();
+    assert_eq!(value(&outcome, "request_timeout"), "0");
+    assert_eq!(value(&outcome, "max_queue_time"), "0");
+    let outcome = printing(kind)
+        .file("gunicorn.conf.py", "max_queue_time = 1.5\nrequest_timeout = 60\n")
+        .args(["--request-timeout", "2.25"])
+        .run();
+    assert_eq!(value(&outcome, "request_timeout"), "2.25");
+    assert_eq!(value(&outcome, "max_queue_time"), "1.5");
+    let refused = |args: [&str; 2], sentence: &str| {
+        let outcome = printing(kind).args(args).run();
+        assert_eq!(outcome.status, Some(1), "{args:?}");
+        assert!(outcome.stderr.contains(sentence), "{args:?}: {}", outcome.stderr);
+    };
+    refused(["--max-queue-time", "soon"], "not a number of seconds: 'soon' (--max-queue-time");
+    refused(["--threads", "1025"], "at most 1024 threads, not 1025");
+    refused(["-k", "gevent"], "only the worker classes 'sync' and 'gthread' yet, not 'gevent'");
 }
 
 /// A conf file is a program: it may compute, import, and hold names that are no settings.

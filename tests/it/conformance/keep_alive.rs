@@ -44,6 +44,8 @@ fn several_requests(server: &Server) {
     }
 }
 
+/// gunicorn compares the whole value of the first field with "close" and "keep-alive"; to rgunicorn
+/// all fields together are one list of options, as RFC 9112 section 9.3 has it.
 fn the_connection_header_decides(server: &Server) {
     for (version, header, keeps) in [
         ("1.1", "", true),
@@ -55,25 +57,43 @@ fn the_connection_header_decides(server: &Server) {
         ("1.0", "Connection: close\r\n", false),
         ("1.1", "Connection: upgrade\r\n", true),
         ("1.0", "Connection: upgrade\r\n", false),
-        // A list is neither of the two words, and only the first field is looked at.
-        ("1.1", "Connection: close, x\r\n", true),
-        ("1.0", "Connection: keep-alive, x\r\n", false),
-        ("1.1", "Connection: x\r\nConnection: close\r\n", true),
+        ("1.1", "Connection: keep-alive, Upgrade\r\n", true),
+        ("1.1", "Connection: closed, close-not\r\n", true),
         ("1.1", "Connection: close\r\nConnection: keep-alive\r\n", false),
-        ("1.0", "Connection: x\r\nConnection: keep-alive\r\n", false),
+        ("1.0", "Connection: close\r\nConnection: keep-alive\r\n", false),
+        ("1.0", "Connection: close, keep-alive\r\n", false),
         ("1.1", "Connection:\r\n", true),
+        ("1.1", "Connection: ,\r\n", true),
     ] {
-        let mut client = server.connect();
-        client.send(format!("GET / HTTP/{version}\r\nHost: a\r\n{header}\r\n"));
-        let response = client.response();
-        let wanted = if keeps { "keep-alive" } else { "close" };
-        assert_eq!(response.header("Connection"), Some(wanted), "HTTP/{version} {header:?}");
-        if keeps {
-            client.send(request("/again"));
-            assert_eq!(client.response().text(), "/again");
-        } else {
-            client.assert_closed();
-        }
+        connection(server, version, header, keeps);
+    }
+    for (version, header, keeps) in [
+        ("1.1", "Connection: close, x\r\n", false),
+        ("1.1", "Connection: x,\tCLOSE ,y\r\n", false),
+        ("1.1", "Connection: keep-alive, close\r\n", false),
+        ("1.1", "Connection: x\r\nConnection: close\r\n", false),
+        ("1.1", "Connection: keep-alive\r\nX: y\r\nConnection: close\r\n", false),
+        ("1.0", "Connection: keep-alive\r\nConnection: x, close\r\n", false),
+        ("1.0", "Connection: Keep-Alive, x\r\n", true),
+        ("1.0", "Connection: x\r\nConnection: keep-alive\r\n", true),
+    ] {
+        connection(server, version, header, keeps == server.kind.is_rgunicorn());
+    }
+}
+
+/// Sends a request with these lines, and another one if the connection has to be kept.
+#[track_caller]
+fn connection(server: &Server, version: &str, header: &str, keeps: bool) {
+    let mut client = server.connect();
+    client.send(format!("GET / HTTP/{version}\r\nHost: a\r\n{header}\r\n"));
+    let response = client.response();
+    let wanted = if keeps { "keep-alive" } else { "close" };
+    assert_eq!(response.header("Connection"), Some(wanted), "HTTP/{version} {header:?}");
+    if keeps {
+        client.send(request("/again"));
+        assert_eq!(client.response().text(), "/again");
+    } else {
+        client.assert_closed();
     }
 }
 

@@ -1,0 +1,86 @@
+//! What master and workers tell each other besides what is in the slots.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicU32, Ordering, fence};
+
+use crate::sys::ring::Ring;
+use crate::sys::shm::Shared;
+
+/// Wakes the sleeping master, so that it need not look at regular intervals.
+///
+/// The master that is about to sleep without a deadline calls `arm`, looks at the scoreboard once
+/// more, then sleeps. A worker writes to its slot, then calls `ring_if_armed`. One of the two sees
+/// the other.
+pub struct Bell {
+    ring: Ring,
+    armed: Shared<AtomicU32>,
+}
+
+impl Bell {
+    /// # Errors
+    /// What the kernel answered: no descriptor or no memory left.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { ring: Ring::new()?, armed: Shared::new(1)? })
+    }
+
+    pub fn arm(&self) {
+        self.armed[0].store(1, Ordering::Relaxed);
+        // What the master reads after this, it reads after the store is visible.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Returns whether it was still armed, which it is until a worker has rung.
+    pub fn disarm(&self) -> bool {
+        self.armed[0].swap(0, Ordering::Relaxed) != 0
+    }
+
+    /// Wakes the master.
+    pub fn ring(&self) {
+        self.ring.ring();
+    }
+
+    /// Wakes the master if it sleeps without a deadline. Called once per request.
+    pub fn ring_if_armed(&self) {
+        // The counterpart of the fence in `arm`; without it the load could pass the worker's stores.
+        fence(Ordering::SeqCst);
+        let armed = &self.armed[0];
+        if armed.load(Ordering::Relaxed) != 0 && armed.swap(0, Ordering::Relaxed) != 0 {
+            self.ring();
+        }
+    }
+
+    /// Silences the bell.
+    pub fn drain(&self) {
+        self.ring.silence();
+    }
+
+    /// Readable while the bell rings.
+    #[must_use]
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.ring.fd()
+    }
+}
+
+/// Says whether the whole server stops, which tells a worker that there will be no other.
+pub struct StopFlag {
+    set: Shared<AtomicU32>,
+}
+
+impl StopFlag {
+    /// # Errors
+    /// What the kernel answered: no descriptor or no memory left.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { set: Shared::new(1)? })
+    }
+
+    /// For the master, before it tells its workers to go.
+    pub fn set(&self) {
+        self.set[0].store(1, Ordering::Release);
+    }
+
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.set[0].load(Ordering::Acquire) != 0
+    }
+}

@@ -1,0 +1,271 @@
+//! Who drives the event loop.
+//!
+//! It is driven by one thread at a time, the one that holds the baton: normally a slot, which gives
+//! the baton away while it is in the application. It gives it to nobody: handing it to another
+//! thread for each request would cost more than most requests do. If the baton has lain there for a
+//! tick, the stand-by thread has it picked up by a slot that is idle, or picks it up itself.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
+
+use super::parking::Parking;
+use crate::reactor::{Finished, Reactor, Wait};
+use crate::sys::ring::Ring;
+
+/// How long the baton may lie around, up to twice: the time that a ready request may have to wait
+/// while a slot is idle.
+const TICK: Duration = Duration::from_micros(500);
+
+/// The event loop of a worker and the threads around it.
+pub struct Baton<'a> {
+    reactor: Mutex<Reactor<'a>>,
+    /// Counts takings and releases: odd while somebody drives.
+    turn: AtomicU64,
+    /// The stand-by thread drives.
+    stand_by_drives: AtomicBool,
+    /// A slot wants the baton from the stand-by thread.
+    wanted: AtomicBool,
+    /// Answered requests of slots that do not drive.
+    returned: Mutex<Vec<Finished>>,
+    /// Wakes whoever waits for events.
+    ring: Ring,
+    /// Slots with nothing to do.
+    idle: Mutex<Vec<Arc<Parking>>>,
+    /// How many they are.
+    resting: AtomicUsize,
+    stand_by: Parking,
+    /// The stand-by thread is not ticking.
+    asleep: AtomicBool,
+    ticks: AtomicU64,
+    /// The tick in which events were waited for last.
+    polled: AtomicU64,
+    over: AtomicBool,
+}
+
+/// The one who drives.
+pub struct Driver<'b, 'a> {
+    baton: &'b Baton<'a>,
+    pub reactor: MutexGuard<'b, Reactor<'a>>,
+}
+
+impl<'a> Baton<'a> {
+    /// `ring` wakes whoever waits for events of `reactor`.
+    pub fn new(reactor: Reactor<'a>, ring: Ring) -> Self {
+        Self {
+            reactor: Mutex::new(reactor),
+            turn: AtomicU64::new(0),
+            stand_by_drives: AtomicBool::new(false),
+            wanted: AtomicBool::new(false),
+            returned: Mutex::new(Vec::new()),
+            ring,
+            idle: Mutex::new(Vec::new()),
+            resting: AtomicUsize::new(0),
+            stand_by: Parking::default(),
+            asleep: AtomicBool::new(false),
+            ticks: AtomicU64::new(0),
+            polled: AtomicU64::new(0),
+            over: AtomicBool::new(false),
+        }
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::SeqCst)
+    }
+
+    /// Has all threads come to their end.
+    pub fn end(&self) {
+        self.over.store(true, Ordering::SeqCst);
+        self.stand_by.call();
+        for parking in lock(&self.idle).drain(..) {
+            parking.call();
+        }
+        self.ring.ring();
+    }
+
+    /// The baton, for a slot; waits, in `parking`, while other slots do better with it. What the
+    /// slot has finished may be left to them. `None`: the worker ends.
+    pub fn take(
+        &self,
+        py: Python<'_>,
+        finished: &mut Option<Finished>,
+        parking: &Arc<Parking>,
+    ) -> Option<Driver<'_, 'a>> {
+        while !self.is_over() {
+            if let Some(reactor) = try_lock(&self.reactor) {
+                return Some(self.driver(reactor));
+            }
+            if !self.stand_by_drives.load(Ordering::SeqCst) {
+                if let Some(finished) = finished.take() {
+                    lock(&self.returned).push(finished);
+                    self.ring.ring();
+                }
+                self.rest(|idle| idle.push(Arc::clone(parking)));
+                // The stand-by thread looks at the list after it has said that it drives.
+                if !self.stand_by_drives.load(Ordering::SeqCst) && !self.is_over() {
+                    py.detach(|| parking.wait());
+                    continue;
+                }
+                self.rest(|idle| idle.retain(|other| !Arc::ptr_eq(other, parking)));
+            }
+            self.wanted.store(true, Ordering::SeqCst);
+            self.ring.ring();
+            let reactor = self.reactor.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
+            self.wanted.store(false, Ordering::SeqCst);
+            return Some(self.driver(reactor));
+        }
+        None
+    }
+
+    /// Changes the list of idle slots.
+    fn rest(&self, change: impl FnOnce(&mut Vec<Arc<Parking>>)) {
+        let mut idle = lock(&self.idle);
+        change(&mut idle);
+        self.resting.store(idle.len(), Ordering::Relaxed);
+    }
+
+    fn driver<'b>(&'b self, reactor: MutexGuard<'b, Reactor<'a>>) -> Driver<'b, 'a> {
+        self.turn.store(self.turn.load(Ordering::Relaxed) + 1, Ordering::SeqCst);
+        Driver { baton: self, reactor }
+    }
+
+    /// Whether a slot has nothing to do.
+    pub fn has_idle(&self) -> bool {
+        self.resting.load(Ordering::Relaxed) > 0
+    }
+
+    /// Has an idle slot drive, if there is one.
+    fn call_idle(&self) -> bool {
+        let mut idle = lock(&self.idle);
+        let parking = idle.pop();
+        self.resting.store(idle.len(), Ordering::Relaxed);
+        parking.as_ref().inspect(|parking| parking.call()).is_some()
+    }
+}
+
+/// The part of the stand-by thread.
+impl<'a> Baton<'a> {
+    /// Waits for the next tick.
+    pub fn tick(&self) {
+        self.stand_by.wait_at_most(TICK);
+        self.ticks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often the baton has changed hands; odd while somebody has it.
+    pub fn turn(&self) -> u64 {
+        self.turn.load(Ordering::SeqCst)
+    }
+
+    /// Sleeps until a slot goes into the application, unless the baton has changed hands since `seen`.
+    pub fn sleep(&self, seen: u64) {
+        self.asleep.store(true, Ordering::SeqCst);
+        if self.turn() == seen && !self.is_over() {
+            self.stand_by.wait();
+        }
+        self.asleep.store(false, Ordering::SeqCst);
+    }
+
+    /// Picks up the baton that lies there, or has a slot pick it up.
+    pub fn pick_up(&self) -> Option<Driver<'_, 'a>> {
+        if self.call_idle() || self.is_over() {
+            return None;
+        }
+        let reactor = try_lock(&self.reactor)?;
+        self.stand_by_drives.store(true, Ordering::SeqCst);
+        Some(self.driver(reactor))
+    }
+
+    /// Whether a slot could drive in place of the stand-by thread.
+    pub fn slot_is_free(&self) -> bool {
+        self.wanted.load(Ordering::SeqCst) || self.is_over() || self.call_idle()
+    }
+}
+
+impl Baton<'_> {
+    /// Wakes whoever waits for events.
+    pub fn ring(&self) {
+        self.ring.ring();
+    }
+}
+
+impl Driver<'_, '_> {
+    pub fn ring(&self) -> &Ring {
+        &self.baton.ring
+    }
+
+    /// Deals with what slots have answered that do not drive.
+    pub fn finish_returned(&mut self) {
+        if self.baton.has_returned() {
+            for finished in std::mem::take(&mut *lock(&self.baton.returned)) {
+                self.reactor.finish(finished);
+            }
+        }
+    }
+
+    /// Waits for events; see [`Reactor::poll`].
+    ///
+    /// # Errors
+    /// Those of [`Reactor::poll`].
+    pub fn poll(&mut self, until: Option<u64>) -> io::Result<Wait> {
+        let wait = self.reactor.poll(until);
+        self.polled();
+        wait
+    }
+
+    /// Notes that events have just been waited for.
+    pub fn polled(&self) {
+        self.baton.polled.store(self.baton.ticks.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// Looks for events anew if those that are left were found a tick ago or more.
+    ///
+    /// # Errors
+    /// Those of [`Reactor::poll`].
+    pub fn refresh(&mut self) -> io::Result<()> {
+        let ticks = self.baton.ticks.load(Ordering::Relaxed);
+        if ticks != self.baton.polled.load(Ordering::Relaxed) && self.reactor.has_leftovers() {
+            self.poll(Some(0))?;
+        }
+        Ok(())
+    }
+
+    /// Gives the baton away.
+    pub fn release(self) {
+        let baton = self.baton;
+        baton.turn.store(baton.turn.load(Ordering::Relaxed) + 1, Ordering::SeqCst);
+        drop(self.reactor);
+        if baton.asleep.load(Ordering::SeqCst) && baton.asleep.swap(false, Ordering::SeqCst) {
+            baton.stand_by.call();
+        }
+    }
+
+    /// As [`Self::release`], for the stand-by thread.
+    pub fn step_down(self) {
+        self.baton.stand_by_drives.store(false, Ordering::SeqCst);
+        self.release();
+    }
+}
+
+impl Baton<'_> {
+    fn has_returned(&self) -> bool {
+        // One slot has nobody to leave anything to.
+        !lock(&self.returned).is_empty()
+    }
+}
+
+/// A panic elsewhere ends the worker; until then the state is as good as it was.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}

@@ -1,0 +1,77 @@
+//! The thread that looks after the event loop while all slots are in the application. It knows
+//! nothing of Python.
+
+use std::io;
+
+use super::baton::{Baton, Driver};
+use super::control::Control;
+use super::requests::Requests;
+use crate::sys::{process, time};
+
+/// How soon to look again whether another worker has a slot for what waits here, in nanoseconds.
+const LOOK: u64 = 1_000_000;
+
+/// What the thread works with.
+pub struct StandBy<'w, 'a> {
+    pub baton: &'w Baton<'a>,
+    pub control: &'w Control<'w>,
+    pub requests: &'w Requests<'w>,
+}
+
+impl StandBy<'_, '_> {
+    /// Looks after the event loop until the worker's end.
+    pub fn run(&self) {
+        let baton = self.baton;
+        let mut seen = baton.turn();
+        let mut still = false;
+        while !baton.is_over() {
+            baton.tick();
+            let turn = baton.turn();
+            if turn != seen {
+                seen = turn;
+                still = false;
+            } else if turn % 2 == 1 {
+                // Somebody waits for events. Nothing to look after, unless that changes at once.
+                if still {
+                    baton.sleep(seen);
+                }
+                still = !still;
+            } else if let Some(mut driver) = baton.pick_up() {
+                if let Err(error) = self.drive(&mut driver) {
+                    tracing::error!("The worker cannot wait for events: {error}");
+                }
+                driver.step_down();
+                seen = baton.turn();
+            }
+        }
+    }
+
+    /// Drives the event loop until a slot can.
+    fn drive(&self, driver: &mut Driver<'_, '_>) -> io::Result<()> {
+        // What comes in is for others; what is in already is handed to them.
+        driver.reactor.set_busy(true);
+        loop {
+            driver.reactor.gather(self.requests);
+            if self.control.attend(driver) && self.control.is_stuck() {
+                // The one slot does not come back.
+                self.control.wait_for_reports();
+                tracing::info!("Worker exiting (pid: {})", process::getpid());
+                process::exit_now(self.control.verdict().unwrap_or_default());
+            }
+            if self.baton.slot_is_free() {
+                return Ok(());
+            }
+            let mut until = self.control.next_look();
+            if driver.reactor.has_waiting() {
+                if self.control.others_are_idle() {
+                    driver.reactor.hand_over_waiting(self.requests);
+                }
+                if driver.reactor.has_waiting() {
+                    let look = time::monotonic_ns() + LOOK;
+                    until = Some(until.map_or(look, |until| until.min(look)));
+                }
+            }
+            driver.poll(until)?;
+        }
+    }
+}
