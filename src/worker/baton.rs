@@ -6,7 +6,7 @@
 //! tick, the stand-by thread has it picked up by a slot that is idle, or picks it up itself.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
@@ -16,10 +16,6 @@ use pyo3::sync::MutexExt;
 use super::parking::Parking;
 use crate::reactor::{Finished, Reactor, Wait};
 use crate::sys::ring::Ring;
-
-/// How long the baton may lie around, up to twice: the time that a ready request may have to wait
-/// while a slot is idle.
-const TICK: Duration = Duration::from_micros(500);
 
 /// The event loop of a worker and the threads around it.
 pub struct Baton<'a> {
@@ -32,6 +28,8 @@ pub struct Baton<'a> {
     wanted: AtomicBool,
     /// Answered requests of slots that do not drive.
     returned: Mutex<Vec<Finished>>,
+    /// Not 0 if there may be any.
+    returns: AtomicUsize,
     /// Wakes whoever waits for events.
     ring: Ring,
     /// Slots with nothing to do.
@@ -62,6 +60,7 @@ impl<'a> Baton<'a> {
             stand_by_drives: AtomicBool::new(false),
             wanted: AtomicBool::new(false),
             returned: Mutex::new(Vec::new()),
+            returns: AtomicUsize::new(0),
             ring,
             idle: Mutex::new(Vec::new()),
             resting: AtomicUsize::new(0),
@@ -102,6 +101,7 @@ impl<'a> Baton<'a> {
             if !self.stand_by_drives.load(Ordering::SeqCst) {
                 if let Some(finished) = finished.take() {
                     lock(&self.returned).push(finished);
+                    self.returns.fetch_add(1, Ordering::Release);
                     self.ring.ring();
                 }
                 self.rest(|idle| idle.push(Arc::clone(parking)));
@@ -128,8 +128,16 @@ impl<'a> Baton<'a> {
         self.resting.store(idle.len(), Ordering::Relaxed);
     }
 
+    /// Wakes the stand-by thread if it sleeps: a slot goes into the application. The caller's release
+    /// of the baton has to be visible, which takes a fence.
+    pub fn has_left(&self) {
+        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::SeqCst) {
+            self.stand_by.call();
+        }
+    }
+
     fn driver<'b>(&'b self, reactor: MutexGuard<'b, Reactor<'a>>) -> Driver<'b, 'a> {
-        self.turn.store(self.turn.load(Ordering::Relaxed) + 1, Ordering::SeqCst);
+        self.turn.store(self.turn.load(Ordering::Relaxed) + 1, Ordering::Release);
         Driver { baton: self, reactor }
     }
 
@@ -150,8 +158,8 @@ impl<'a> Baton<'a> {
 /// The part of the stand-by thread.
 impl<'a> Baton<'a> {
     /// Waits for the next tick.
-    pub fn tick(&self) {
-        self.stand_by.wait_at_most(TICK);
+    pub fn tick(&self, tick: Duration) {
+        self.stand_by.wait_at_most(tick);
         self.ticks.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -163,6 +171,8 @@ impl<'a> Baton<'a> {
     /// Sleeps until a slot goes into the application, unless the baton has changed hands since `seen`.
     pub fn sleep(&self, seen: u64) {
         self.asleep.store(true, Ordering::SeqCst);
+        // The counterpart of the fence in front of `has_left`: one of the two sees the other.
+        fence(Ordering::SeqCst);
         if self.turn() == seen && !self.is_over() {
             self.stand_by.wait();
         }
@@ -199,7 +209,8 @@ impl Driver<'_, '_> {
 
     /// Deals with what slots have answered that do not drive.
     pub fn finish_returned(&mut self) {
-        if self.baton.has_returned() {
+        if self.baton.returns.load(Ordering::Acquire) > 0 {
+            self.baton.returns.store(0, Ordering::Relaxed);
             for finished in std::mem::take(&mut *lock(&self.baton.returned)) {
                 self.reactor.finish(finished);
             }
@@ -233,27 +244,17 @@ impl Driver<'_, '_> {
         Ok(())
     }
 
-    /// Gives the baton away.
+    /// Gives the baton away. To be followed by [`Baton::has_left`] if the application is called.
     pub fn release(self) {
         let baton = self.baton;
-        baton.turn.store(baton.turn.load(Ordering::Relaxed) + 1, Ordering::SeqCst);
+        baton.turn.store(baton.turn.load(Ordering::Relaxed) + 1, Ordering::Release);
         drop(self.reactor);
-        if baton.asleep.load(Ordering::SeqCst) && baton.asleep.swap(false, Ordering::SeqCst) {
-            baton.stand_by.call();
-        }
     }
 
     /// As [`Self::release`], for the stand-by thread.
     pub fn step_down(self) {
         self.baton.stand_by_drives.store(false, Ordering::SeqCst);
         self.release();
-    }
-}
-
-impl Baton<'_> {
-    fn has_returned(&self) -> bool {
-        // One slot has nobody to leave anything to.
-        !lock(&self.returned).is_empty()
     }
 }
 

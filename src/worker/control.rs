@@ -90,6 +90,7 @@ impl<'a> Control<'a> {
     }
 
     /// Deals with what is not of connections; `true` when the worker is to end.
+    #[inline]
     pub fn attend(&self, driver: &mut Driver<'_, '_>) -> bool {
         driver.finish_returned();
         while let Some(id) = driver.reactor.next_external() {
@@ -160,28 +161,33 @@ impl<'a> Control<'a> {
 
     /// Has the event loop do what is due; `true` when the worker is to end.
     fn tend(&self, reactor: &mut Reactor<'_>) -> bool {
-        self.overdue.look();
         if self.requests.is_retiring() {
-            if !self.retired.swap(true, Ordering::Relaxed) {
-                self.seat.slot.set_state(State::Retiring);
-                self.seat.bell.ring();
-                self.retire(reactor, Retirement::HandOver);
-            }
-            // Also when it has been told before that others would go on.
-            if self.seat.stop_flag.is_set() && !self.closing.swap(true, Ordering::Relaxed) {
-                // The end of the listeners. Else what waits there is left to the others.
-                reactor.drain_backlog(self.requests);
-                self.retire(reactor, Retirement::Close);
-            }
-            if !self.closing.load(Ordering::Relaxed) {
-                reactor.hand_over_waiting(self.requests);
-                reactor.hand_over_idle(self.requests);
-            }
-            if reactor.len() <= self.overdue.stuck() {
-                self.end(0);
-            }
+            self.leave(reactor);
         }
+        self.overdue.look();
         self.verdict().is_some()
+    }
+
+    /// Lets the connections of a retiring worker end, or go to others.
+    fn leave(&self, reactor: &mut Reactor<'_>) {
+        if !self.retired.swap(true, Ordering::Relaxed) {
+            self.seat.slot.set_state(State::Retiring);
+            self.seat.bell.ring();
+            self.retire(reactor, Retirement::HandOver);
+        }
+        // Also when it has been told before that others would go on.
+        if self.seat.stop_flag.is_set() && !self.closing.swap(true, Ordering::Relaxed) {
+            // The end of the listeners. Else what waits there is left to the others.
+            reactor.drain_backlog(self.requests);
+            self.retire(reactor, Retirement::Close);
+        }
+        if !self.closing.load(Ordering::Relaxed) {
+            reactor.hand_over_waiting(self.requests);
+            reactor.hand_over_idle(self.requests);
+        }
+        if reactor.len() <= self.overdue.stuck() {
+            self.end(0);
+        }
     }
 
     fn retire(&self, reactor: &mut Reactor<'_>, how: Retirement) {

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::slot::Slot as Worker;
 use crate::app::{AccessSink, App, Seat};
 use crate::http::{HeaderBlock, Reject};
 use crate::log;
 use crate::log::access::{AccessLog, Entry, Lookup, Source};
-use crate::reactor::{Exchange, Handler, Peer, Request, Summary};
-use crate::scoreboard::{Bell, Mark, Slot};
+use crate::reactor::{Handler, Peer, Request, Summary};
+use crate::scoreboard::{Bell, Slot};
 use crate::sys::{process, random, time};
 
 /// What all slots of a worker have in common.
@@ -56,14 +57,8 @@ impl<'a> Requests<'a> {
         }
     }
 
-    /// Has a request answered by the application. `mark` is that of the slot.
-    pub fn answer(
-        &self,
-        mark: &Mark,
-        app: &mut dyn App,
-        request: Request<'_>,
-        exchange: &Arc<Exchange>,
-    ) {
+    /// Has a request answered by the application, in `slot`, which has just released the baton.
+    pub fn answer(&self, slot: &Worker<'_, '_>, app: &mut dyn App, request: Request<'_>) {
         let (method, target) = (request.head.method(), request.head.target());
         for name in request.head.dropped() {
             tracing::debug!(
@@ -71,11 +66,13 @@ impl<'a> Requests<'a> {
                 name.escape_ascii()
             );
         }
+        let mark = self.slot.mark(slot.index);
         mark.begin_request(time::monotonic_coarse_ns(), method, target);
         self.bell.ring_if_armed();
+        slot.baton.has_left();
         let mut access = self.access.as_deref().map(Access::new);
         let sink = access.as_mut().map(|access| access as &mut dyn AccessSink);
-        app.call(request, exchange, sink);
+        app.call(request, &slot.exchange, sink);
         mark.end_request();
     }
 }

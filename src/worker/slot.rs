@@ -35,7 +35,6 @@ impl Slot<'_, '_> {
     /// # Errors
     /// The event loop does not work.
     pub fn run(&self, py: Python<'_>, app: &mut dyn App) -> io::Result<()> {
-        let mark = self.seat.slot.mark(self.index);
         let mut workspace = Workspace::new();
         let mut finished = None;
         while let Some(mut driver) = self.baton.take(py, &mut finished, &self.parking) {
@@ -46,11 +45,9 @@ impl Slot<'_, '_> {
             driver.release();
             let request = workspace.request(&mut job);
             if self.is_main {
-                signals::in_application(|| {
-                    self.requests.answer(mark, app, request, &self.exchange)
-                });
+                signals::in_application(|| self.requests.answer(self, app, request));
             } else {
-                self.requests.answer(mark, app, request, &self.exchange);
+                self.requests.answer(self, app, request);
             }
             finished = Some(job.finish(&self.exchange));
         }

@@ -2,11 +2,20 @@
 //! nothing of Python.
 
 use std::io;
+use std::time::Duration;
 
 use super::baton::{Baton, Driver};
 use super::control::Control;
 use super::requests::Requests;
 use crate::sys::{process, time};
+
+/// How long the baton may lie around, up to twice: the time that a ready request may have to wait
+/// while a slot is idle.
+const TICK: Duration = Duration::from_micros(500);
+/// The same while requests are so short that the baton changes hands so often in a tick: then the
+/// ticks would cost as much as some of them.
+const LONG_TICK: Duration = Duration::from_millis(1);
+const OFTEN: u64 = 16;
 
 /// How soon to look again whether another worker has a slot for what waits here, in nanoseconds.
 const LOOK: u64 = 1_000_000;
@@ -24,10 +33,12 @@ impl StandBy<'_, '_> {
         let baton = self.baton;
         let mut seen = baton.turn();
         let mut still = false;
+        let mut tick = TICK;
         while !baton.is_over() {
-            baton.tick();
+            baton.tick(tick);
             let turn = baton.turn();
             if turn != seen {
+                tick = if turn - seen < OFTEN { TICK } else { LONG_TICK };
                 seen = turn;
                 still = false;
             } else if turn % 2 == 1 {
