@@ -9,12 +9,14 @@ use crate::error::Error;
 use crate::net::handoff::Queue;
 use crate::net::listener::Listener;
 use crate::reactor::{Exchange, Request, Summary};
-use crate::scoreboard::{Bell, Slot, StopFlag};
+use crate::scoreboard::{Bell, Scoreboard, Slot, StopFlag};
 
 /// What a freshly forked worker is handed: its place in the pool.
 pub struct Seat<'a> {
     /// Its slot in the scoreboard.
     pub slot: &'a Slot,
+    /// The slots of all workers.
+    pub scoreboard: &'a Scoreboard,
     /// Connections on their way from one worker to another.
     pub queue: &'a Queue,
     /// Wakes the master.

@@ -67,6 +67,13 @@ impl Scoreboard {
     pub fn len(&self) -> usize {
         self.slots.len()
     }
+
+    /// Whether more than one worker takes requests.
+    #[must_use]
+    pub fn has_several_ready(&self) -> bool {
+        let ready = self.slots.iter().filter(|slot| slot.state() == State::Ready);
+        ready.take(2).count() == 2
+    }
 }
 
 /// How a worker serves.
@@ -223,6 +230,10 @@ impl Slot {
         self.queue.received.fetch_add(1, Ordering::Relaxed);
     }
 
+    fn state(&self) -> State {
+        State::from_stored(self.state.load(Ordering::Acquire))
+    }
+
     fn mode(&self) -> Mode {
         match self.threads.load(Ordering::Relaxed) {
             0 => Mode::Sync,
@@ -254,7 +265,7 @@ impl Slot {
             pid: self.pid.load(Ordering::Relaxed),
             age: self.age.load(Ordering::Relaxed),
             generation: self.generation.load(Ordering::Relaxed),
-            state: State::from_stored(self.state.load(Ordering::Acquire)),
+            state: self.state(),
             mode: self.mode(),
             request: request.map(|(since, mark)| RequestView { since, line: mark.read_line() }),
             waiting_since,

@@ -219,6 +219,7 @@ impl<'a> Master<'a> {
                 self.sockets.keep_used();
                 let seat = Seat {
                     slot,
+                    scoreboard: &self.scoreboard,
                     queue: &self.queue,
                     bell: &self.bell,
                     stop_flag: &self.stop_flag,

@@ -205,7 +205,9 @@ impl<'a> Control<'a> {
 
     /// Whether other workers may take what waits here.
     pub fn has_others(&self) -> bool {
-        self.seat.config.workers > 1 && !self.seat.stop_flag.is_set()
+        // TTIN adds to what is configured.
+        let several = self.seat.config.workers > 1 || self.seat.scoreboard.has_several_ready();
+        several && !self.seat.stop_flag.is_set()
     }
 
     /// When something is due that is not of the event loop: connections that could not be handed over

@@ -98,7 +98,7 @@ impl StandBy<'_, '_> {
                 call = now + pause;
             }
             let mut until = call;
-            if self.control.has_others() && driver.reactor.has_waiting() {
+            if driver.reactor.has_waiting() && self.control.has_others() {
                 driver.reactor.hand_over_waiting(self.requests);
                 if driver.reactor.has_waiting() {
                     // No room in the queue.
