@@ -21,7 +21,7 @@ from differ.cases import Cases
 
 QUIET = 0.15  # seconds without a byte after which a patient client takes a connection for kept
 QUIET_AGAIN = 1.5  # the same when a disagreement is tried again
-MINIMISE = 400  # tries to make an unexplained case smaller
+MINIMISE = 60.0  # seconds spent on making an unexplained case smaller
 BATCH = 200  # cases between two looks at the health of the servers
 
 
@@ -76,7 +76,8 @@ class Comparison:
             while number < end and time.monotonic() - started < self.options.seconds:
                 batch = range(number, min(number + BATCH, end))
                 number = batch.stop
-                for found in pool.map(self.attempt, batch):
+                # All of them, before one is tried again alone.
+                for found in list(pool.map(self.attempt, batch)):
                     if found is not None:
                         self.judge(*found)
                 complaint = self.complaint()
@@ -108,7 +109,8 @@ class Comparison:
         case = self.cases.case(number)
         ours, theirs = self.exchange(case, QUIET)
         self.answered.update(answer.status for answer in ours.answers)
-        return (number, case) if rules.differences(ours, theirs) else None
+        found = rules.differences(ours, theirs)
+        return (number, case, found) if found else None
 
     def disagreement(self, case):
         """Tries a case again, alone: outcomes and differences if the servers still disagree."""
@@ -122,37 +124,31 @@ class Comparison:
 
         return rules.explain(case, ours, theirs, ask)
 
-    def judge(self, number, case):
+    def judge(self, number, case, found):
         again = self.disagreement(case)
         if again is None:
+            # A connection that is closed on what was not read may be reset, or not. Anything else is
+            # worth a look.
             self.explained["once_only"] += 1
+            print(f"case {number}, once only:", "; ".join(each.text for each in found), flush=True)
             return
         reason = self.explain(case, again[0], again[1])
         if reason is not None:
             self.explained[reason] += 1
             return
         self.unexplained += 1
-        small = self.minimised(case, again[2])
-        ours, theirs, found = self.disagreement(small) or again
         print(f"\n--- case {number}, settings {case.profile!r}")
-        print("as it was:", case.pieces, "left open" if case.patient else "")
-        print("as small as it gets:", small.pieces, "left open" if small.patient else "")
-        for difference in found:
-            print("  rgunicorn and gunicorn differ in", difference.text)
-        for name, outcome in (("rgunicorn", ours), ("gunicorn", theirs)):
-            answers = [f"{a.status} {a.page() or a.connection!r}" for a in outcome.answers]
-            print(f"  {name}: {answers} {outcome.end}")
-        sys.stdout.flush()
+        show("as it was", case, again)
+        small = self.minimised(case, again[2])
+        show("as small as it gets", small, self.disagreement(small) or again)
 
     def minimised(self, case, found):
         """The case with as much taken away as can be while the same things differ."""
         kinds = rules.kinds(found)
-        tries = MINIMISE
+        deadline = time.monotonic() + MINIMISE
 
         def fails(candidate):
-            nonlocal tries
-            tries -= 1
-            again = self.disagreement(candidate) if tries >= 0 else None
+            again = self.disagreement(candidate)
             if again is None or rules.kinds(again[2]) != kinds:
                 return False
             return self.explain(candidate, again[0], again[1]) is None
@@ -166,9 +162,9 @@ class Comparison:
             return case
         wire = case.wire()
         size = len(wire) // 2
-        while size and tries > 0:
+        while size and time.monotonic() < deadline:
             at = 0
-            while at < len(wire) and tries > 0:
+            while at < len(wire) and time.monotonic() < deadline:
                 shorter = wire[:at] + wire[at + size :]
                 if shorter and fails(replace(case, pieces=[shorter])):
                     wire = shorter
@@ -176,6 +172,19 @@ class Comparison:
                     at += size
             size //= 2
         return replace(case, pieces=[wire])
+
+
+def show(what, case, disagreement):
+    """Prints a case and what became of it, at once: what follows may take a minute, or be ended."""
+    ours, theirs, found = disagreement
+    print(f"{what}: {case.pieces}", "left open" if case.patient else "")
+    for difference in found:
+        print("  rgunicorn and gunicorn differ in", difference.text)
+    for name, outcome in (("rgunicorn", ours), ("gunicorn", theirs)):
+        answers = [f"{a.status} {a.page() or a.connection!r}" for a in outcome.answers]
+        early = f" after {outcome.early} of these" if outcome.end == "open" else ""
+        print(f"  {name}: {answers} {outcome.end}{early}")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

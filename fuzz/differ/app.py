@@ -26,8 +26,9 @@ def app(environ, start_response):
     if seen.get("REMOTE_ADDR", "-"):
         # Each server has a port of its own; on a unix socket it is what the client named.
         del seen["SERVER_PORT"]
-    # The path of a unix socket, if the client named no host.
-    seen["SERVER_NAME"] = os.path.basename(seen["SERVER_NAME"])
+    if seen["SERVER_NAME"].startswith("/"):
+        # The path of a unix socket: the client named no host.
+        seen["SERVER_NAME"] = os.path.basename(seen["SERVER_NAME"])
     if "unread" in query:
         seen["body"] = "unread"
     else:

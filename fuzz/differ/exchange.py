@@ -32,7 +32,12 @@ class Outcome:
     answers: list = field(default_factory=list)
     interim: int = 0  # answers "100 Continue"
     end: str = "closed"  # or "reset", "hung", "open" (the server waited for more)
+    early: int = 0  # if it is "open": the answers that had come by then
     rest: bytes = b""  # what is no answer
+
+    def left_open(self):
+        """An answer said that the connection ends, and it did not."""
+        return self.early > 0 and self.answers[self.early - 1].connection == "close"
 
 
 def run(address, pieces, quiet=None):
@@ -57,24 +62,29 @@ def run(address, pieces, quiet=None):
         except OSError:
             # It has closed already. What it said before can still be read.
             pass
-        data, end = _read(connection, quiet)
+        data, end, early = _read(connection, quiet)
     outcome = _parse(data)
     outcome.end = end
+    if end == "open":
+        outcome.early = len(_parse(data[:early]).answers)
     return outcome
 
 
 def _read(connection, quiet):
+    """What came, how it ended, and how much of it came while the sending side was open."""
     data = bytearray()
+    early = 0
     deadline = time.monotonic() + BOUND
     waited = False
     while True:
         left = deadline - time.monotonic()
         if left <= 0:
-            return bytes(data), "hung"
+            return bytes(data), "hung", early
         if not select.select([connection], [], [], left if quiet is None else min(left, quiet))[0]:
             if quiet is not None and not waited:
                 # Still open. Now end it, and read what that brings.
                 waited = True
+                early = len(data)
                 quiet = None
                 try:
                     connection.shutdown(socket.SHUT_WR)
@@ -84,9 +94,9 @@ def _read(connection, quiet):
         try:
             chunk = connection.recv(65536)
         except OSError:
-            return bytes(data), "reset"
+            return bytes(data), "reset", early
         if not chunk:
-            return bytes(data), "open" if waited else "closed"
+            return bytes(data), "open" if waited else "closed", early
         data += chunk
 
 

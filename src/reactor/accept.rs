@@ -57,6 +57,19 @@ impl Intake {
     }
 }
 
+/// What was taken from a source.
+pub(super) enum Taken {
+    /// A connection and the request that it has brought.
+    Request(Ready),
+    Connection,
+}
+
+impl From<Option<Ready>> for Taken {
+    fn from(ready: Option<Ready>) -> Self {
+        ready.map_or(Self::Connection, Self::Request)
+    }
+}
+
 impl Reactor<'_> {
     /// Takes connections until one has brought a request, which is usually there already.
     pub(super) fn accept(&mut self, handler: &dyn Handler) -> Option<Ready> {
@@ -64,20 +77,24 @@ impl Reactor<'_> {
             let others = self.options.shared && !self.busy;
             let enough = intake.left == 0 || others && intake.taken >= ACCEPT_WAITING;
             let source = intake.source;
-            intake.left -= 1;
+            intake.left = intake.left.saturating_sub(1);
             if enough || !self.takes_from(source) {
                 self.intake = None;
                 break;
             }
             let admitted = match source {
                 Source::Listener(listener) => {
-                    self.admit(listener).map(|key| self.readable(key, handler))
+                    self.admit(listener).map(|key| self.readable(key, handler).into())
                 }
                 Source::Queue => self.take_over(handler),
             };
-            let Some(ready) = admitted else {
+            let Some(taken) = admitted else {
                 self.intake = None;
                 break;
+            };
+            let ready = match taken {
+                Taken::Request(ready) => Some(ready),
+                Taken::Connection => None,
             };
             let leaves = ready.is_some() && !self.found.store.head(&self.found.head).keep_alive();
             if let Some(intake) = &mut self.intake
@@ -122,11 +139,12 @@ impl Reactor<'_> {
 
     /// Takes over a connection from the queue, and tells whether there was one.
     pub fn take_over_one(&mut self, handler: &dyn Handler) -> bool {
-        let Some(taken) = self.take_over(handler) else { return false };
-        if let Some(ready) = taken {
+        let taken = self.take_over(handler);
+        let any = taken.is_some();
+        if let Some(Taken::Request(ready)) = taken {
             self.keep_waiting(ready);
         }
-        true
+        any
     }
 
     fn admit(&mut self, listener: usize) -> Option<u32> {

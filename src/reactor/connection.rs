@@ -91,6 +91,12 @@ impl Connection {
         }
     }
 
+    /// Whether there is input between two requests, so that it is in line for the next one. (The
+    /// beginning of a PROXY header has been looked at, and waits for more.)
+    pub fn has_turn(&self) -> bool {
+        matches!(self.state, State::Head(None)) && !self.input.is_empty() && !self.proxy_due
+    }
+
     /// The token of its events: key and the low half of its serial.
     pub fn token(&self) -> u64 {
         // The topmost bits say what a token is of.

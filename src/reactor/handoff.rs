@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd;
 
+use super::accept::Taken;
 use super::body::Body;
 use super::connection::{Connection, State};
 use super::job::{Ready, Waiting};
@@ -13,7 +14,7 @@ use crate::net::handoff::{Arrival, Contents, Parcel, Payload, Sent};
 
 impl Reactor<'_> {
     /// Takes over a connection that waits in the queue, and its request if it has brought one.
-    pub(super) fn take_over(&mut self, handler: &dyn Handler) -> Option<Option<Ready>> {
+    pub(super) fn take_over(&mut self, handler: &dyn Handler) -> Option<Taken> {
         let arrival = match self.queue.receive() {
             Ok(arrival) => arrival?,
             Err(error) => {
@@ -22,7 +23,7 @@ impl Reactor<'_> {
             }
         };
         handler.received();
-        Some(self.adopt(arrival))
+        Some(self.adopt(arrival).into())
     }
 
     fn adopt(&mut self, arrival: Arrival) -> Option<Ready> {

@@ -18,6 +18,8 @@ impl Reactor<'_> {
     pub(super) fn connection_event(&mut self, key: u32, handler: &dyn Handler) -> Option<Ready> {
         let connection = self.connections.get_mut(key as usize)?;
         match connection.state {
+            // What is there comes first. It has its turn, and epoll will tell of the rest again.
+            State::Head(_) if connection.has_turn() => {}
             State::Head(_) | State::Body(_) => return self.readable(key, handler),
             State::Busy => self.ignore(key),
             State::Drain { .. } => self.drain(key),

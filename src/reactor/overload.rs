@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::accept::Taken;
 use super::job::{Ready, Waiting, Workspace};
 use super::{Handler, Reactor};
 use crate::http::Reject;
@@ -52,7 +53,7 @@ impl Reactor<'_> {
             }
             self.queued.pop_front();
             // It is in front, if it is there; a younger one goes back.
-            if let Some(Some(ready)) = self.take_over(handler) {
+            if let Some(Taken::Request(ready)) = self.take_over(handler) {
                 self.keep_waiting(ready);
             }
         }

@@ -99,10 +99,10 @@ impl Reactor<'_> {
         if !ending.rest.is_empty() {
             connection.input = ending.rest;
         }
-        if !connection.output.is_empty() {
-            connection.state = State::Drain { reusable, leave };
-        } else {
+        if connection.output.is_empty() {
             self.after_response(id.key, reusable, leave);
+        } else {
+            connection.state = State::Drain { reusable, leave };
         }
         self.settle(id.key);
     }

@@ -1,7 +1,7 @@
 //! The event loop with real sockets and a handler that answers at once.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::*;
@@ -168,4 +168,39 @@ fn pipelined_requests_are_answered_in_order() {
         answers.split("\r\n\r\n").skip(1).filter_map(|rest| rest.split("HTTP").next()).collect();
     let expected: Vec<String> = (0..count).map(|n| format!("/{n}")).collect();
     assert_eq!(targets, expected);
+}
+
+/// What is there has its turn before more of the connection is read: neither is any of it lost with
+/// the end of the connection, nor does a client that sends fast fill the memory.
+#[test]
+fn pipelined_requests_wait_in_the_kernel() {
+    let (listeners, address) = listeners();
+    let queue = Queue::new().expect("a queue");
+    let mut reactor = Reactor::new(&listeners, &queue, options(10)).expect("a reactor");
+    let client = connect(address);
+    let count = 6000;
+    let sending = client.try_clone().expect("a second descriptor");
+    let sender = std::thread::spawn(move || {
+        let mut client = sending;
+        let all = "GET / HTTP/1.1\r\nHost: a.long.name.for.a.host\r\n\r\n".repeat(count);
+        client.write_all(all.as_bytes()).expect("sent");
+        client.shutdown(Shutdown::Write).expect("still there");
+    });
+    let reader = std::thread::spawn(move || {
+        let mut client = client;
+        let mut answers = String::new();
+        client.read_to_string(&mut answers).expect("answers and an end");
+        answers.matches("HTTP/1.1 200 OK").count()
+    });
+    let mut echo = Echo::new(&reactor);
+    let mut most = 0;
+    while echo.served == 0 || reactor.len() > 0 {
+        reactor.poll(None).expect("poll");
+        echo.turn(&mut reactor);
+        let held = reactor.connections.iter().map(|(_, connection)| connection.input.len());
+        most = held.fold(most, usize::max);
+    }
+    sender.join().expect("all was sent");
+    assert_eq!((echo.served, reader.join().expect("all was read")), (count, count));
+    assert!(most < 2 * READ_SIZE, "{most} bytes of requests were held");
 }

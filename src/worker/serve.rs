@@ -81,7 +81,7 @@ fn start<'scope>(
     // It inherits that no signal is for it: they are the application's to hold back.
     let held = signal::block_all();
     let started =
-        thread::Builder::new().name("stand-by".into()).spawn_scoped(scope, || stand_by.run());
+        thread::Builder::new().name("stand-by".into()).spawn_scoped(scope, || stand_by.live());
     drop(held);
     started.map(drop)
 }

@@ -2,11 +2,14 @@
 //! nothing of Python.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::baton::{Baton, Driver};
 use super::control::Control;
 use super::requests::Requests;
+use super::serve::FAILED;
+use crate::error::panic_text;
 use crate::sys::{process, time};
 
 /// How long the baton may lie around, up to twice: the time that a ready request may have to wait
@@ -33,8 +36,17 @@ pub struct StandBy<'w, 'a> {
 }
 
 impl StandBy<'_, '_> {
-    /// Looks after the event loop until the worker's end.
-    pub fn run(&self) {
+    /// Looks after the event loop until the worker's end, which is at once if that fails.
+    pub fn live(&self) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.run())) {
+            let text = panic_text(panic.as_ref());
+            tracing::error!("The worker failed inside of the server itself: {text}");
+            self.control.end(FAILED);
+            self.baton.ring();
+        }
+    }
+
+    fn run(&self) {
         let baton = self.baton;
         let mut seen = baton.turn();
         let mut still = false;

@@ -343,12 +343,14 @@ fn set_server_from_host(
     head: &Head<'_>,
 ) -> PyResult<()> {
     let Some(host) = head.host().filter(|host| !host.is_empty()) else { return Ok(()) };
-    // The colons of an IPv6 address are between brackets.
+    // The colons of an IPv6 address are between brackets. Others than the one before the port are in
+    // no valid host; what is behind them belongs to nothing.
     let address = if host[0] == b'[' { memchr::memchr(b']', host).unwrap_or(0) } else { 0 };
     let (name, port) = match memchr::memchr(b':', &host[address..]) {
         Some(colon) => {
             let (name, port) = host.split_at(address + colon);
-            (name, ffi::latin1(py, &port[1..])?)
+            let port = port[1..].split(|&byte| byte == b':').next().unwrap_or_default();
+            (name, ffi::latin1(py, port)?)
         }
         None if head.scheme_https() == Some(true) => (host, PyString::new(py, "443")),
         None => (host, PyString::new(py, "80")),

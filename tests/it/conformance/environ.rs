@@ -140,12 +140,18 @@ fn unix_socket(kind: ServerKind) {
         client.send(format!("GET / HTTP/1.1\r\n{host}Connection: close\r\n\r\n"));
         client.response()
     };
-    let response = ask("Host: name.test:81\r\n");
-    assert_seen(&response, "SERVER_NAME", "'name.test'");
-    assert_seen(&response, "SERVER_PORT", "'81'");
-    let response = ask("Host: name.test:\r\n");
-    assert_seen(&response, "SERVER_NAME", "'name.test'");
-    assert_seen(&response, "SERVER_PORT", "''");
+    for (host, name, port) in [
+        ("name.test:81", "'name.test'", "'81'"),
+        ("name.test:", "'name.test'", "''"),
+        // None of these is valid.
+        ("name.test:81:82", "'name.test'", "'81'"),
+        ("::1", "''", "''"),
+        ("[::1", "'['", "''"),
+    ] {
+        let response = ask(&format!("Host: {host}\r\n"));
+        assert_seen(&response, "SERVER_NAME", name);
+        assert_seen(&response, "SERVER_PORT", port);
+    }
     for nothing in ["", "Host:\r\n"] {
         let response = ask(nothing);
         assert_seen(&response, "SERVER_NAME", &format!("'{shown}'"));

@@ -18,6 +18,7 @@ fn connections(kind: ServerKind) {
         a_coding_closes,
         pipelined_requests,
         pipelined_in_pieces,
+        pipelined_and_half_closed,
         error_after_a_good_request,
         unread_body_is_skipped,
         unread_chunks_are_skipped,
@@ -139,6 +140,17 @@ fn pipelined_in_pieces(server: &Server) {
     assert_eq!(client.response().text(), "/one");
     client.send(rest);
     assert_eq!(client.response().text(), "/two");
+}
+
+fn pipelined_and_half_closed(server: &Server) {
+    let mut client = server.connect();
+    let all: String = (0..50).map(|number| request(&format!("/{number}"))).collect();
+    client.send(all);
+    client.end_sending();
+    for number in 0..50 {
+        assert_eq!(client.response().text(), format!("/{number}"));
+    }
+    client.assert_closed();
 }
 
 fn error_after_a_good_request(server: &Server) {

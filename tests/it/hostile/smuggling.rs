@@ -153,6 +153,12 @@ const LINES: &[Row] = &[
         Read("abc"),
     ),
     ("HEAD / HTTP/1.1\r\nHost: a\nX: y\r\n\r\n", "", Refused(400)),
+    // A request for a place where no application is (SCRIPT_NAME), but first of all a broken one.
+    (
+        "POST /x HTTP/1.1\r\nHost: a\r\nSCRIPT_NAME: /a\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "3\r\nabc\rX",
+        Refused(400),
+    ),
 ];
 
 /// Chunked body, nothing, outcome.
