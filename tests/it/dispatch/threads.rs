@@ -1,12 +1,14 @@
 //! Workers with several threads: what applications and operators see of them.
 
 use std::fs;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use super::steady::{Steady, assert_undisturbed};
 use super::{ask, builder, crowd, finish_all, hold, request};
 use crate::harness::cases::on_rgunicorn;
+use crate::harness::wait::poll;
 use crate::harness::{BOUND, ServerKind, process, until};
 
 on_rgunicorn!(
@@ -159,19 +161,22 @@ fn handlers_run_in_the_main_thread(kind: ServerKind) {
     for threads in ["1", "2"] {
         let server = builder(kind).args(["--threads", threads]).start_ready(1);
         let worker = server.wait_workers(1)[0];
-        let alarm = |count| {
-            // As with any Python program, one that comes right before a wait begins is noticed behind it.
-            until(BOUND, "the main thread to wait", || process::is_asleep(worker).then_some(()));
-            process::signal(worker, Signal::SIGALRM);
-            server.log.wait_for_count("note: alarm in MainThread", count);
+        let count = || server.log.text().matches("note: alarm in ").count();
+        // One that comes right before a wait begins is noticed behind the wait.
+        let alarm = || {
+            let before = count();
+            until(BOUND, "the handler to run", || {
+                process::signal(worker, Signal::SIGALRM);
+                poll(Duration::from_millis(500), || (count() > before).then_some(()))
+            });
         };
-        alarm(1);
+        alarm();
         let held: Vec<_> = (0..threads.parse().expect("a number"))
             .map(|_| hold(&server, server.connect()))
             .collect();
-        alarm(2);
+        alarm();
         finish_all(held);
-        alarm(3);
-        assert_eq!(server.log.text().matches("note: alarm in ").count(), 3);
+        alarm();
+        assert_eq!(server.log.text().matches("note: alarm in MainThread").count(), count());
     }
 }
