@@ -49,6 +49,34 @@ pub struct Driver<'b, 'a> {
     pub reactor: MutexGuard<'b, Reactor<'a>>,
 }
 
+/// What became of an attempt to take the baton.
+pub(super) enum Reach<'b, 'a> {
+    Taken(Driver<'b, 'a>),
+    /// Another slot drives: this one is on the list of the idle ones and waits to be called.
+    Rests,
+    /// The stand-by thread drives, and gives the baton away now.
+    Comes,
+    /// The worker ends.
+    Over,
+}
+
+/// How a slot waits for other threads.
+pub trait Waits {
+    fn wait(&self, parking: &Parking);
+    fn lock<'m, T>(&self, mutex: &'m Mutex<T>) -> MutexGuard<'m, T>;
+}
+
+/// Without the interpreter, which the other thread may need.
+impl Waits for Python<'_> {
+    fn wait(&self, parking: &Parking) {
+        self.detach(|| parking.wait());
+    }
+
+    fn lock<'m, T>(&self, mutex: &'m Mutex<T>) -> MutexGuard<'m, T> {
+        mutex.lock_py_attached(*self).unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl<'a> Baton<'a> {
     /// `ring` wakes whoever waits for events of `reactor`.
     pub fn new(reactor: Reactor<'a>, ring: Ring) -> Self {
@@ -87,37 +115,57 @@ impl<'a> Baton<'a> {
     /// slot has finished may be left to them. `None`: the worker ends.
     pub fn take(
         &self,
-        py: Python<'_>,
+        waits: &impl Waits,
         finished: &mut Option<Finished>,
         parking: &Arc<Parking>,
     ) -> Option<Driver<'_, 'a>> {
-        while !self.is_over() {
-            if let Some(reactor) = try_lock(&self.reactor) {
-                return Some(self.driver(reactor));
+        loop {
+            match self.reach(finished, parking) {
+                Reach::Taken(driver) => return Some(driver),
+                Reach::Rests => waits.wait(parking),
+                Reach::Comes => return Some(self.claim(waits)),
+                Reach::Over => return None,
             }
-            // Also if it is the stand-by thread that drives: another slot may be faster than this one
-            // to take its place, and then drive for any time.
-            if let Some(finished) = finished.take() {
-                lock(&self.returned).push(finished);
-                self.returns.fetch_add(1, Ordering::Release);
-                self.ring.ring();
-            }
-            if !self.stand_by_drives.load(Ordering::SeqCst) {
-                lock(&self.idle).push(Arc::clone(parking));
-                // The stand-by thread looks at the list after it has said that it drives.
-                if !self.stand_by_drives.load(Ordering::SeqCst) && !self.is_over() {
-                    py.detach(|| parking.wait());
-                    continue;
-                }
-                lock(&self.idle).retain(|other| !Arc::ptr_eq(other, parking));
-            }
-            self.wanted.store(true, Ordering::SeqCst);
-            self.ring.ring();
-            let reactor = self.reactor.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
-            self.wanted.store(false, Ordering::SeqCst);
-            return Some(self.driver(reactor));
         }
-        None
+    }
+
+    /// One attempt of [`Self::take`].
+    pub(super) fn reach(
+        &self,
+        finished: &mut Option<Finished>,
+        parking: &Arc<Parking>,
+    ) -> Reach<'_, 'a> {
+        if self.is_over() {
+            return Reach::Over;
+        }
+        if let Some(reactor) = try_lock(&self.reactor) {
+            return Reach::Taken(self.driver(reactor));
+        }
+        // Also if it is the stand-by thread that drives: another slot may be faster than this one to
+        // take its place, and then drive for any time.
+        if let Some(finished) = finished.take() {
+            lock(&self.returned).push(finished);
+            self.returns.fetch_add(1, Ordering::Release);
+            self.ring.ring();
+        }
+        if !self.stand_by_drives.load(Ordering::SeqCst) {
+            lock(&self.idle).push(Arc::clone(parking));
+            // The stand-by thread looks at the list after it has said that it drives.
+            if !self.stand_by_drives.load(Ordering::SeqCst) && !self.is_over() {
+                return Reach::Rests;
+            }
+            lock(&self.idle).retain(|other| !Arc::ptr_eq(other, parking));
+        }
+        self.wanted.store(true, Ordering::SeqCst);
+        self.ring.ring();
+        Reach::Comes
+    }
+
+    /// The baton, after [`Reach::Comes`].
+    pub(super) fn claim(&self, waits: &impl Waits) -> Driver<'_, 'a> {
+        let reactor = waits.lock(&self.reactor);
+        self.wanted.store(false, Ordering::SeqCst);
+        self.driver(reactor)
     }
 
     /// Wakes the stand-by thread if it sleeps: a slot goes into the application. The caller's release
@@ -145,6 +193,10 @@ impl<'a> Baton<'a> {
     /// Waits for the next tick.
     pub fn tick(&self, tick: Duration) {
         self.stand_by.wait_at_most(tick);
+        self.count_tick();
+    }
+
+    pub(super) fn count_tick(&self) {
         self.ticks.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -155,13 +207,18 @@ impl<'a> Baton<'a> {
 
     /// Sleeps until a slot goes into the application, unless the baton has changed hands since `seen`.
     pub fn sleep(&self, seen: u64) {
-        self.asleep.store(true, Ordering::SeqCst);
-        // The counterpart of the fence in front of `has_left`: one of the two sees the other.
-        fence(Ordering::SeqCst);
-        if self.turn() == seen && !self.is_over() {
+        if self.lie_down(seen) {
             self.stand_by.wait();
         }
         self.asleep.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether the stand-by thread may sleep, from which [`Self::has_left`] wakes it.
+    pub(super) fn lie_down(&self, seen: u64) -> bool {
+        self.asleep.store(true, Ordering::SeqCst);
+        // The counterpart of the fence in front of `has_left`: one of the two sees the other.
+        fence(Ordering::SeqCst);
+        self.turn() == seen && !self.is_over()
     }
 
     /// Picks up the baton that lies there, or has a slot pick it up.
