@@ -34,6 +34,8 @@ pub struct Baton<'a> {
     ring: Ring,
     /// Slots with nothing to do.
     idle: Mutex<Vec<Arc<Parking>>>,
+    /// One of them was called because nobody has driven for a tick, and has yet to come.
+    behind: AtomicBool,
     stand_by: Parking,
     /// The stand-by thread is not ticking.
     asleep: AtomicBool,
@@ -46,6 +48,8 @@ pub struct Baton<'a> {
 /// The one who drives.
 pub struct Driver<'b, 'a> {
     baton: &'b Baton<'a>,
+    /// Nobody has driven for a tick before.
+    behind: bool,
     pub reactor: MutexGuard<'b, Reactor<'a>>,
 }
 
@@ -89,6 +93,7 @@ impl<'a> Baton<'a> {
             returns: AtomicUsize::new(0),
             ring,
             idle: Mutex::new(Vec::new()),
+            behind: AtomicBool::new(false),
             stand_by: Parking::default(),
             asleep: AtomicBool::new(false),
             ticks: AtomicU64::new(0),
@@ -178,13 +183,17 @@ impl<'a> Baton<'a> {
 
     fn driver<'b>(&'b self, reactor: MutexGuard<'b, Reactor<'a>>) -> Driver<'b, 'a> {
         self.turn.store(self.turn.load(Ordering::Relaxed) + 1, Ordering::Release);
-        Driver { baton: self, reactor }
+        Driver { baton: self, behind: false, reactor }
     }
 
     /// Has an idle slot drive, if there is one.
     fn call_idle(&self) -> bool {
         let parking = lock(&self.idle).pop();
-        parking.as_ref().inspect(|parking| parking.call()).is_some()
+        if let Some(parking) = &parking {
+            self.behind.store(true, Ordering::SeqCst);
+            parking.call();
+        }
+        parking.is_some()
     }
 }
 
@@ -274,23 +283,40 @@ impl Driver<'_, '_> {
         self.baton.polled.store(self.baton.ticks.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    /// Looks for events anew if those that are left were found a tick ago or more.
+    /// Looks for events anew if nobody has for a tick or more, as far as that is known.
     ///
     /// # Errors
     /// Those of [`Reactor::poll`].
     pub fn refresh(&mut self) -> io::Result<()> {
-        let ticks = self.baton.ticks.load(Ordering::Relaxed);
-        if ticks != self.baton.polled.load(Ordering::Relaxed) && self.reactor.has_leftovers() {
+        let baton = self.baton;
+        if baton.behind.load(Ordering::Relaxed) && baton.behind.swap(false, Ordering::SeqCst) {
+            self.behind = true;
+            self.poll(Some(0))?;
+        }
+        let ticks = baton.ticks.load(Ordering::Relaxed);
+        if ticks != baton.polled.load(Ordering::Relaxed) && self.reactor.has_leftovers() {
             self.poll(Some(0))?;
         }
         Ok(())
+    }
+
+    /// Notes that nothing is left to do.
+    pub fn caught_up(&mut self) {
+        self.behind = false;
     }
 
     /// Gives the baton away. To be followed by [`Baton::has_left`] if the application is called.
     pub fn release(self) {
         let baton = self.baton;
         baton.turn.store(baton.turn.load(Ordering::Relaxed) + 1, Ordering::Release);
+        let reactor = &self.reactor;
+        // What else has waited for a tick does not wait for another.
+        let pass_on = self.behind
+            && (reactor.has_leftovers() || reactor.has_waiting() || reactor.is_pressed());
         drop(self.reactor);
+        if pass_on {
+            baton.call_idle();
+        }
     }
 
     /// As [`Self::release`], for the stand-by thread.

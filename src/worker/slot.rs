@@ -75,6 +75,7 @@ impl Slot<'_, '_> {
             let wait = if driver.reactor.is_pressed() {
                 driver.poll(None)?
             } else {
+                driver.caught_up();
                 let reactor = &mut *driver.reactor;
                 // The only wait: threads of the application run meanwhile, and one of them may not
                 // let go of the interpreter. The master has to know of that as of a request.
