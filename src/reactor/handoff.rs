@@ -1,16 +1,29 @@
 //! Connections given to other workers and taken over from them.
 
+use std::collections::VecDeque;
 use std::os::fd::AsFd;
 
 use super::accept::Taken;
 use super::body::Body;
 use super::connection::{Connection, State};
 use super::job::{Ready, Waiting};
+use super::output::Flush;
 use super::service::Next;
 use super::{Handler, Reactor};
 use crate::error::reason;
 use crate::http::Parse;
 use crate::net::handoff::{Arrival, Contents, Parcel, Payload, Sent};
+
+/// What became of an attempt to give a connection away.
+enum Sending {
+    Done,
+    /// It is closed: its client is gone.
+    Gone,
+    /// It cannot be given away as it is.
+    Stays,
+    /// There is no room on the way.
+    Full,
+}
 
 impl Reactor<'_> {
     /// Takes over a connection that waits in the queue, and its request if it has brought one.
@@ -66,15 +79,24 @@ impl Reactor<'_> {
 
     /// Gives requests that wait for a slot to the other workers, as far as there is room on the way.
     pub fn hand_over_waiting(&mut self, handler: &dyn Handler) {
+        let mut staying = VecDeque::new();
         while let Some(waiting) = self.waiting.pop_front() {
-            let key = waiting.ready.id.key;
-            if !self.send(key, Some(&waiting)) {
-                self.waiting.push_front(waiting);
-                return;
+            match self.send(waiting.ready.id.key, Some(&waiting)) {
+                Sending::Done => {
+                    self.note_queued(waiting.ready.since);
+                    handler.sent();
+                }
+                Sending::Gone => {}
+                // Those behind it are not to wait for its client.
+                Sending::Stays => staying.push_back(waiting),
+                Sending::Full => {
+                    self.waiting.push_front(waiting);
+                    break;
+                }
             }
-            self.note_queued(waiting.ready.since);
-            handler.sent();
         }
+        staying.append(&mut self.waiting);
+        self.waiting = staying;
     }
 
     /// Gives connections on which nothing is under way to the other workers, as far as there is room
@@ -90,22 +112,28 @@ impl Reactor<'_> {
             .map(|(_, connection)| connection.id.key)
             .collect();
         for key in idle {
-            if !self.send(key, None) {
-                return false;
+            match self.send(key, None) {
+                Sending::Done => handler.sent(),
+                Sending::Gone | Sending::Stays => {}
+                Sending::Full => return false,
             }
-            handler.sent();
         }
         true
     }
 
     /// Sends a connection, with the request that it has brought.
-    fn send(&mut self, key: u32, waiting: Option<&Waiting>) -> bool {
-        let Some(connection) = self.connections.get_mut(key as usize) else { return true };
-        if !connection.output.is_empty() {
-            // An interim response on its way. A broken connection shows when it is used next.
-            let _ = connection.output.flush(&connection.stream);
-            if !connection.output.is_empty() {
-                return false;
+    fn send(&mut self, key: u32, waiting: Option<&Waiting>) -> Sending {
+        let Some(connection) = self.connections.get_mut(key as usize) else {
+            return Sending::Gone;
+        };
+        // An interim response on its way.
+        match connection.output.flush(&connection.stream) {
+            Ok(Flush::Drained) => {}
+            Ok(Flush::Blocked) => return Sending::Stays,
+            Err(error) => {
+                tracing::debug!("Closing connection: {error}");
+                self.close(key);
+                return Sending::Gone;
             }
         }
         let mut head: &[u8] = &[];
@@ -146,16 +174,16 @@ impl Reactor<'_> {
             Ok(Sent::Done) => {
                 connection.stream.release();
                 self.close(key);
-                true
+                Sending::Done
             }
             Ok(Sent::Full) => {
                 self.settle(key);
-                false
+                Sending::Full
             }
             Err(error) => {
                 tracing::error!("Cannot hand a connection to another worker: {}", reason(&error));
                 self.settle(key);
-                false
+                Sending::Stays
             }
         }
     }

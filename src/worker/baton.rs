@@ -34,6 +34,8 @@ pub struct Baton<'a> {
     ring: Ring,
     /// Slots with nothing to do.
     idle: Mutex<Vec<Arc<Parking>>>,
+    /// One of them was called because nobody has driven for a tick, and has yet to come.
+    behind: AtomicBool,
     stand_by: Parking,
     /// The stand-by thread is not ticking.
     asleep: AtomicBool,
@@ -46,7 +48,37 @@ pub struct Baton<'a> {
 /// The one who drives.
 pub struct Driver<'b, 'a> {
     baton: &'b Baton<'a>,
+    /// Nobody has driven for a tick before.
+    behind: bool,
     pub reactor: MutexGuard<'b, Reactor<'a>>,
+}
+
+/// What became of an attempt to take the baton.
+pub(super) enum Reach<'b, 'a> {
+    Taken(Driver<'b, 'a>),
+    /// Another slot drives: this one is on the list of the idle ones and waits to be called.
+    Rests,
+    /// The stand-by thread drives, and gives the baton away now.
+    Comes,
+    /// The worker ends.
+    Over,
+}
+
+/// How a slot waits for other threads.
+pub trait Waits {
+    fn wait(&self, parking: &Parking);
+    fn lock<'m, T>(&self, mutex: &'m Mutex<T>) -> MutexGuard<'m, T>;
+}
+
+/// Without the interpreter, which the other thread may need.
+impl Waits for Python<'_> {
+    fn wait(&self, parking: &Parking) {
+        self.detach(|| parking.wait());
+    }
+
+    fn lock<'m, T>(&self, mutex: &'m Mutex<T>) -> MutexGuard<'m, T> {
+        mutex.lock_py_attached(*self).unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl<'a> Baton<'a> {
@@ -61,6 +93,7 @@ impl<'a> Baton<'a> {
             returns: AtomicUsize::new(0),
             ring,
             idle: Mutex::new(Vec::new()),
+            behind: AtomicBool::new(false),
             stand_by: Parking::default(),
             asleep: AtomicBool::new(false),
             ticks: AtomicU64::new(0),
@@ -87,37 +120,57 @@ impl<'a> Baton<'a> {
     /// slot has finished may be left to them. `None`: the worker ends.
     pub fn take(
         &self,
-        py: Python<'_>,
+        waits: &impl Waits,
         finished: &mut Option<Finished>,
         parking: &Arc<Parking>,
     ) -> Option<Driver<'_, 'a>> {
-        while !self.is_over() {
-            if let Some(reactor) = try_lock(&self.reactor) {
-                return Some(self.driver(reactor));
+        loop {
+            match self.reach(finished, parking) {
+                Reach::Taken(driver) => return Some(driver),
+                Reach::Rests => waits.wait(parking),
+                Reach::Comes => return Some(self.claim(waits)),
+                Reach::Over => return None,
             }
-            // Also if it is the stand-by thread that drives: another slot may be faster than this one
-            // to take its place, and then drive for any time.
-            if let Some(finished) = finished.take() {
-                lock(&self.returned).push(finished);
-                self.returns.fetch_add(1, Ordering::Release);
-                self.ring.ring();
-            }
-            if !self.stand_by_drives.load(Ordering::SeqCst) {
-                lock(&self.idle).push(Arc::clone(parking));
-                // The stand-by thread looks at the list after it has said that it drives.
-                if !self.stand_by_drives.load(Ordering::SeqCst) && !self.is_over() {
-                    py.detach(|| parking.wait());
-                    continue;
-                }
-                lock(&self.idle).retain(|other| !Arc::ptr_eq(other, parking));
-            }
-            self.wanted.store(true, Ordering::SeqCst);
-            self.ring.ring();
-            let reactor = self.reactor.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
-            self.wanted.store(false, Ordering::SeqCst);
-            return Some(self.driver(reactor));
         }
-        None
+    }
+
+    /// One attempt of [`Self::take`].
+    pub(super) fn reach(
+        &self,
+        finished: &mut Option<Finished>,
+        parking: &Arc<Parking>,
+    ) -> Reach<'_, 'a> {
+        if self.is_over() {
+            return Reach::Over;
+        }
+        if let Some(reactor) = try_lock(&self.reactor) {
+            return Reach::Taken(self.driver(reactor));
+        }
+        // Also if it is the stand-by thread that drives: another slot may be faster than this one to
+        // take its place, and then drive for any time.
+        if let Some(finished) = finished.take() {
+            lock(&self.returned).push(finished);
+            self.returns.fetch_add(1, Ordering::Release);
+            self.ring.ring();
+        }
+        if !self.stand_by_drives.load(Ordering::SeqCst) {
+            lock(&self.idle).push(Arc::clone(parking));
+            // The stand-by thread looks at the list after it has said that it drives.
+            if !self.stand_by_drives.load(Ordering::SeqCst) && !self.is_over() {
+                return Reach::Rests;
+            }
+            lock(&self.idle).retain(|other| !Arc::ptr_eq(other, parking));
+        }
+        self.wanted.store(true, Ordering::SeqCst);
+        self.ring.ring();
+        Reach::Comes
+    }
+
+    /// The baton, after [`Reach::Comes`].
+    pub(super) fn claim(&self, waits: &impl Waits) -> Driver<'_, 'a> {
+        let reactor = waits.lock(&self.reactor);
+        self.wanted.store(false, Ordering::SeqCst);
+        self.driver(reactor)
     }
 
     /// Wakes the stand-by thread if it sleeps: a slot goes into the application. The caller's release
@@ -130,13 +183,17 @@ impl<'a> Baton<'a> {
 
     fn driver<'b>(&'b self, reactor: MutexGuard<'b, Reactor<'a>>) -> Driver<'b, 'a> {
         self.turn.store(self.turn.load(Ordering::Relaxed) + 1, Ordering::Release);
-        Driver { baton: self, reactor }
+        Driver { baton: self, behind: false, reactor }
     }
 
     /// Has an idle slot drive, if there is one.
     fn call_idle(&self) -> bool {
         let parking = lock(&self.idle).pop();
-        parking.as_ref().inspect(|parking| parking.call()).is_some()
+        if let Some(parking) = &parking {
+            self.behind.store(true, Ordering::SeqCst);
+            parking.call();
+        }
+        parking.is_some()
     }
 }
 
@@ -145,6 +202,10 @@ impl<'a> Baton<'a> {
     /// Waits for the next tick.
     pub fn tick(&self, tick: Duration) {
         self.stand_by.wait_at_most(tick);
+        self.count_tick();
+    }
+
+    pub(super) fn count_tick(&self) {
         self.ticks.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -155,13 +216,18 @@ impl<'a> Baton<'a> {
 
     /// Sleeps until a slot goes into the application, unless the baton has changed hands since `seen`.
     pub fn sleep(&self, seen: u64) {
-        self.asleep.store(true, Ordering::SeqCst);
-        // The counterpart of the fence in front of `has_left`: one of the two sees the other.
-        fence(Ordering::SeqCst);
-        if self.turn() == seen && !self.is_over() {
+        if self.lie_down(seen) {
             self.stand_by.wait();
         }
         self.asleep.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether the stand-by thread may sleep, from which [`Self::has_left`] wakes it.
+    pub(super) fn lie_down(&self, seen: u64) -> bool {
+        self.asleep.store(true, Ordering::SeqCst);
+        // The counterpart of the fence in front of `has_left`: one of the two sees the other.
+        fence(Ordering::SeqCst);
+        self.turn() == seen && !self.is_over()
     }
 
     /// Picks up the baton that lies there, or has a slot pick it up.
@@ -217,23 +283,40 @@ impl Driver<'_, '_> {
         self.baton.polled.store(self.baton.ticks.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    /// Looks for events anew if those that are left were found a tick ago or more.
+    /// Looks for events anew if nobody has for a tick or more, as far as that is known.
     ///
     /// # Errors
     /// Those of [`Reactor::poll`].
     pub fn refresh(&mut self) -> io::Result<()> {
-        let ticks = self.baton.ticks.load(Ordering::Relaxed);
-        if ticks != self.baton.polled.load(Ordering::Relaxed) && self.reactor.has_leftovers() {
+        let baton = self.baton;
+        if baton.behind.load(Ordering::Relaxed) && baton.behind.swap(false, Ordering::SeqCst) {
+            self.behind = true;
+            self.poll(Some(0))?;
+        }
+        let ticks = baton.ticks.load(Ordering::Relaxed);
+        if ticks != baton.polled.load(Ordering::Relaxed) && self.reactor.has_leftovers() {
             self.poll(Some(0))?;
         }
         Ok(())
+    }
+
+    /// Notes that nothing is left to do.
+    pub fn caught_up(&mut self) {
+        self.behind = false;
     }
 
     /// Gives the baton away. To be followed by [`Baton::has_left`] if the application is called.
     pub fn release(self) {
         let baton = self.baton;
         baton.turn.store(baton.turn.load(Ordering::Relaxed) + 1, Ordering::Release);
+        let reactor = &self.reactor;
+        // What else has waited for a tick does not wait for another.
+        let pass_on = self.behind
+            && (reactor.has_leftovers() || reactor.has_waiting() || reactor.is_pressed());
         drop(self.reactor);
+        if pass_on {
+            baton.call_idle();
+        }
     }
 
     /// As [`Self::release`], for the stand-by thread.

@@ -37,7 +37,7 @@ impl Slot<'_, '_> {
     pub fn run(&self, py: Python<'_>, app: &mut dyn App) -> io::Result<()> {
         let mut workspace = Workspace::new();
         let mut finished = None;
-        while let Some(mut driver) = self.baton.take(py, &mut finished, &self.parking) {
+        while let Some(mut driver) = self.baton.take(&py, &mut finished, &self.parking) {
             if let Some(finished) = finished.take() {
                 driver.reactor.finish(finished);
             }
@@ -61,26 +61,21 @@ impl Slot<'_, '_> {
         driver: &mut Driver<'_, '_>,
         workspace: &mut Workspace,
     ) -> io::Result<Option<Job>> {
-        if self.control.attend(driver) {
+        if self.begin(driver) {
             return Ok(None);
         }
         let mark = self.seat.slot.mark(self.index);
-        driver.reactor.set_busy(false);
         loop {
-            // What was seen some time ago is looked at anew, so that everybody gets a turn.
-            driver.refresh()?;
-            let reactor = &mut *driver.reactor;
-            if let Some(job) = reactor.next(workspace, &self.exchange, self.requests) {
-                return Ok(Some(job));
-            }
-            // The last connection may have gone.
-            if self.control.attend(driver) {
-                return Ok(None);
+            match self.turn(driver, workspace)? {
+                Turn::Serve(job) => return Ok(Some(job)),
+                Turn::Over => return Ok(None),
+                Turn::Wait => {}
             }
             let until = self.control.next_look();
             let wait = if driver.reactor.is_pressed() {
                 driver.poll(None)?
             } else {
+                driver.caught_up();
                 let reactor = &mut *driver.reactor;
                 // The only wait: threads of the application run meanwhile, and one of them may not
                 // let go of the interpreter. The master has to know of that as of a request.
@@ -104,6 +99,39 @@ impl Slot<'_, '_> {
             }
         }
     }
+
+    /// To be called before the first turn; `true` when the worker is to end.
+    pub(super) fn begin(&self, driver: &mut Driver<'_, '_>) -> bool {
+        let over = self.control.attend(driver);
+        if !over {
+            driver.reactor.set_busy(false);
+        }
+        over
+    }
+
+    /// Deals with what there is until a request is complete.
+    pub(super) fn turn(
+        &self,
+        driver: &mut Driver<'_, '_>,
+        workspace: &mut Workspace,
+    ) -> io::Result<Turn> {
+        // What was seen some time ago is looked at anew, so that everybody gets a turn.
+        driver.refresh()?;
+        if let Some(job) = driver.reactor.next(workspace, &self.exchange, self.requests) {
+            return Ok(Turn::Serve(job));
+        }
+        // The last connection may have gone.
+        Ok(if self.control.attend(driver) { Turn::Over } else { Turn::Wait })
+    }
+}
+
+/// What a turn at the event loop led to.
+pub(super) enum Turn {
+    Serve(Job),
+    /// Events have to be waited for.
+    Wait,
+    /// The worker ends.
+    Over,
 }
 
 /// Runs handlers that the application has set for signals; they may end the worker by `SystemExit`.
