@@ -27,9 +27,8 @@ fn threads(kind: ServerKind) {
 fn come_and_go(kind: ServerKind, workers: usize, threads: usize) {
     let (reloads, pairs) = if in_full() { (50, 20) } else { (6, 4) };
     let threads = threads.to_string();
-    let server = builder(kind)
-        .args(["--threads", &threads, "--max-requests", "500", "--max-requests-jitter", "100"])
-        .start_ready(workers);
+    let server =
+        builder(kind).args(["--threads", &threads, "--max-requests", "500"]).start_ready(workers);
     let clients = Steady::get(server.addr, CLIENTS, "/pid");
     clients.wait_more(500);
     for round in 1..=reloads.max(pairs) {
