@@ -111,8 +111,10 @@ fn pipelined_requests_are_answered(kind: ServerKind) {
         for number in 0..3 {
             let seen = seen(&mut client);
             assert_eq!(seen.fact("QUERY_STRING"), number.to_string());
-            let wanted = if number == 2 { "close" } else { "keep-alive" };
-            assert_eq!(seen.connection.as_deref(), Some(wanted));
+            // The worker may be told only when it has begun with the last one.
+            if number < 2 {
+                assert_eq!(seen.connection.as_deref(), Some("keep-alive"));
+            }
         }
         client.assert_closed();
     }
