@@ -114,7 +114,11 @@ impl Queue {
         Self::with_room(SEND_BUFFER)
     }
 
-    fn with_room(bytes: usize) -> io::Result<Self> {
+    /// As [`Self::new`], with room for so many bytes, as far as the system grants them.
+    ///
+    /// # Errors
+    /// The error of socketpair(2).
+    pub fn with_room(bytes: usize) -> io::Result<Self> {
         let (receiving, sending) = scm::pair()?;
         let limit = scm::raise_send_buffer(&sending, bytes)?;
         let inline = (limit / SHARE).min(MAX_MESSAGE).saturating_sub(wire::HEADER);

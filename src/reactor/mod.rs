@@ -429,4 +429,6 @@ impl<'a> Reactor<'a> {
 }
 
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;

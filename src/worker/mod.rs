@@ -8,6 +8,8 @@ mod overdue;
 mod parking;
 mod requests;
 mod serve;
+#[cfg(test)]
+mod simulation;
 mod slot;
 mod stand_by;
 

@@ -16,15 +16,20 @@ impl Parking {
     /// Waits until [`Self::call`], which may have come before. For one thread only.
     pub fn wait(&self) {
         self.thread.get_or_init(thread::current);
-        while !self.called.swap(false, Ordering::SeqCst) {
+        while !self.is_called() {
             thread::park();
         }
+    }
+
+    /// Whether the wait would end, or had ended, at once; if so the next one does not.
+    pub(super) fn is_called(&self) -> bool {
+        self.called.swap(false, Ordering::SeqCst)
     }
 
     /// As [`Self::wait`], at most so long.
     pub fn wait_at_most(&self, limit: Duration) {
         self.thread.get_or_init(thread::current);
-        if !self.called.swap(false, Ordering::SeqCst) {
+        if !self.is_called() {
             thread::park_timeout(limit);
             self.called.store(false, Ordering::SeqCst);
         }
