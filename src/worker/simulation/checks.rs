@@ -152,7 +152,7 @@ impl World<'_, '_> {
             return;
         }
         for index in 0..self.lives.len() {
-            if self.lives[index].is_retiring() {
+            if self.lives[index].is_retiring() && self.lives[index].is_driven() {
                 let idle = self.owned(index).into_iter().find(|id| self.clients[id].is_idle());
                 assert!(idle.is_none(), "client {idle:?} is kept: {}", self.describe());
             }

@@ -148,6 +148,11 @@ impl<'b, 'a> Life<'b, 'a> {
         look(&self.parts.baton.abandoned().expect("nobody drives"))
     }
 
+    /// Whether somebody drives the event loop.
+    pub fn is_driven(&self) -> bool {
+        self.standing.is_some() || self.parts.baton.abandoned().is_none()
+    }
+
     /// Whether a slot has nothing to do, and could take what comes in.
     pub fn is_idle(&self, limit: usize) -> bool {
         let idle = |place: &Place<'_, '_>| !matches!(place.doing, Doing::Serving { .. });
