@@ -124,6 +124,17 @@ impl Reactor<'_> {
         }
     }
 
+    /// Takes one connection from each source, for a worker that stops taking: it may have been woken
+    /// for one, and no other worker is woken for the same (`EPOLLEXCLUSIVE` of `epoll_ctl(2)`).
+    pub fn take_last(&mut self, handler: &dyn Handler) {
+        for listener in 0..self.listeners.len() {
+            if let Some(key) = self.admit(listener) {
+                self.settle(key);
+            }
+        }
+        self.take_over_one(handler);
+    }
+
     /// While all slots are busy: takes in connections that nobody has taken, so that their requests
     /// wait in the queue with all others. Tells whether there were any.
     pub fn take_in_late(&mut self, handler: &dyn Handler) -> bool {

@@ -175,6 +175,9 @@ impl<'a> Control<'a> {
             self.seat.slot.set_state(State::Retiring);
             self.seat.bell.ring();
             self.retire(reactor, Retirement::HandOver);
+            if !self.seat.stop_flag.is_set() {
+                reactor.take_last(self.requests);
+            }
         }
         // Also when it has been told before that others would go on.
         if self.seat.stop_flag.is_set() && !self.closing.swap(true, Ordering::Relaxed) {
