@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 
 use super::parking::Parking;
-use crate::reactor::{Finished, Reactor, Wait};
+use crate::reactor::{Finished, Reactor};
 use crate::sys::ring::Ring;
 
 /// The event loop of a worker and the threads around it.
@@ -39,9 +39,6 @@ pub struct Baton<'a> {
     stand_by: Parking,
     /// The stand-by thread is not ticking.
     asleep: AtomicBool,
-    ticks: AtomicU64,
-    /// The tick in which events were waited for last.
-    polled: AtomicU64,
     over: AtomicBool,
 }
 
@@ -96,8 +93,6 @@ impl<'a> Baton<'a> {
             behind: AtomicBool::new(false),
             stand_by: Parking::default(),
             asleep: AtomicBool::new(false),
-            ticks: AtomicU64::new(0),
-            polled: AtomicU64::new(0),
             over: AtomicBool::new(false),
         }
     }
@@ -202,11 +197,6 @@ impl<'a> Baton<'a> {
     /// Waits for the next tick.
     pub fn tick(&self, tick: Duration) {
         self.stand_by.wait_at_most(tick);
-        self.count_tick();
-    }
-
-    pub(super) fn count_tick(&self) {
-        self.ticks.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How often the baton has changed hands; odd while somebody has it.
@@ -268,22 +258,7 @@ impl Driver<'_, '_> {
         }
     }
 
-    /// Waits for events; see [`Reactor::poll`].
-    ///
-    /// # Errors
-    /// Those of [`Reactor::poll`].
-    pub fn poll(&mut self, until: Option<u64>) -> io::Result<Wait> {
-        let wait = self.reactor.poll(until);
-        self.polled();
-        wait
-    }
-
-    /// Notes that events have just been waited for.
-    pub fn polled(&self) {
-        self.baton.polled.store(self.baton.ticks.load(Ordering::Relaxed), Ordering::Relaxed);
-    }
-
-    /// Looks for events anew if nobody has for a tick or more, as far as that is known.
+    /// Looks for events if nobody has for a tick.
     ///
     /// # Errors
     /// Those of [`Reactor::poll`].
@@ -291,11 +266,7 @@ impl Driver<'_, '_> {
         let baton = self.baton;
         if baton.behind.load(Ordering::Relaxed) && baton.behind.swap(false, Ordering::SeqCst) {
             self.behind = true;
-            self.poll(Some(0))?;
-        }
-        let ticks = baton.ticks.load(Ordering::Relaxed);
-        if ticks != baton.polled.load(Ordering::Relaxed) && self.reactor.has_leftovers() {
-            self.poll(Some(0))?;
+            self.reactor.poll(Some(0))?;
         }
         Ok(())
     }

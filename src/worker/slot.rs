@@ -73,7 +73,7 @@ impl Slot<'_, '_> {
             }
             let until = self.control.next_look();
             let wait = if driver.reactor.is_pressed() {
-                driver.poll(None)?
+                driver.reactor.poll(None)?
             } else {
                 driver.caught_up();
                 let reactor = &mut *driver.reactor;
@@ -88,7 +88,6 @@ impl Slot<'_, '_> {
                     polled
                 });
                 mark.end_request();
-                driver.polled();
                 polled?
             };
             if self.is_main

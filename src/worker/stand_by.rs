@@ -14,11 +14,11 @@ use crate::sys::{process, time};
 
 /// How long the baton may lie around, up to twice: the time that a ready request may have to wait
 /// while a slot is idle.
-const TICK: Duration = Duration::from_micros(500);
-/// The same while requests are so short that the baton changes hands so often in a tick: then the
-/// ticks would cost as much as some of them.
-const LONG_TICK: Duration = Duration::from_millis(1);
-const OFTEN: u64 = 16;
+const TICK: Duration = Duration::from_millis(1);
+/// The same after a while in which requests took less than [`SHORT`] on average. A tick may cost as
+/// much as one of them.
+const LONG_TICK: Duration = Duration::from_millis(8);
+const SHORT: Duration = Duration::from_micros(250);
 
 /// How soon to look again whether there is room in the queue for what waits here, in nanoseconds.
 const LOOK: u64 = 1_000_000;
@@ -112,18 +112,24 @@ impl<'w, 'a> StandBy<'w, 'a> {
     pub(super) fn look(&self, watch: &mut Watch) -> Look<'w, 'a> {
         let turn = self.baton.turn();
         if turn != watch.seen {
-            let tick = if turn - watch.seen < OFTEN { TICK } else { LONG_TICK };
+            let requests = u32::try_from((turn - watch.seen) / 2).unwrap_or(u32::MAX);
+            let short = SHORT.saturating_mul(requests) >= watch.tick;
+            let tick = if short { LONG_TICK.min(2 * watch.tick) } else { TICK };
             *watch = Watch { seen: turn, still: false, tick };
         } else if turn % 2 == 1 {
             // Somebody waits for events. Nothing to look after, unless that changes at once.
             watch.still = !watch.still;
             if !watch.still {
+                watch.tick = TICK;
                 return Look::Sleep(turn);
             }
-        } else if let Some(mut driver) = self.baton.pick_up() {
-            // What comes in is for others; what is in already is handed to them.
-            driver.reactor.set_busy(true);
-            return Look::Drive(driver);
+        } else {
+            watch.tick = TICK;
+            if let Some(mut driver) = self.baton.pick_up() {
+                // What comes in is for others; what is in already is handed to them.
+                driver.reactor.set_busy(true);
+                return Look::Drive(driver);
+            }
         }
         Look::Tick
     }
@@ -138,7 +144,7 @@ impl<'w, 'a> StandBy<'w, 'a> {
     fn drive(&self, driver: &mut Driver<'_, '_>) -> io::Result<()> {
         let mut calls = Calls::new();
         while let Turn::Wait(until) = self.turn(driver, &mut calls, time::monotonic_ns()) {
-            driver.poll(until)?;
+            driver.reactor.poll(until)?;
         }
         Ok(())
     }

@@ -39,7 +39,7 @@ const SLOTS: usize = 4;
 const CLIENTS: u64 = 2;
 const REQUESTS: usize = 600;
 const GATES: u64 = 100;
-/// The longest that a request may take. A tick is half a millisecond, but the machine has other things
+/// The longest that a request may take. A tick is a millisecond, but the machine has other things
 /// to do.
 const LONGEST: Duration = Duration::from_secs(10);
 
@@ -120,7 +120,7 @@ fn slot(baton: &Baton<'_>, exchange: &Arc<Exchange>, busy: &AtomicUsize, gate: &
             if baton.is_over() {
                 return;
             }
-            driver.poll(None).expect("poll");
+            driver.reactor.poll(None).expect("poll");
         };
         driver.release();
         busy.fetch_add(1, Ordering::SeqCst);
@@ -163,7 +163,7 @@ fn stand_by(baton: &Baton<'_>) {
                 if baton.slot_is_free() {
                     break;
                 }
-                driver.poll(None).expect("poll");
+                driver.reactor.poll(None).expect("poll");
             }
             driver.step_down();
             seen = baton.turn();

@@ -219,7 +219,6 @@ impl<'b, 'a> Life<'b, 'a> {
                         place.doing = Doing::Driving { driver, waiting };
                         return Step::Still;
                     }
-                    driver.polled();
                 }
                 return self.turn(index, driver);
             }
@@ -252,7 +251,7 @@ impl<'b, 'a> Life<'b, 'a> {
                 if waiting {
                     driver.caught_up();
                 } else {
-                    driver.poll(None).expect("poll");
+                    driver.reactor.poll(None).expect("poll");
                 }
                 place.doing = Doing::Driving { driver, waiting };
             }
@@ -302,7 +301,7 @@ impl<'b, 'a> Life<'b, 'a> {
     pub fn stand_by(&mut self, tick: bool, late: bool) -> Step {
         if let Some((mut driver, calls)) = self.standing.take() {
             let pressed = driver.reactor.is_pressed();
-            driver.poll(Some(0)).expect("poll");
+            driver.reactor.poll(Some(0)).expect("poll");
             if !pressed && !driver.reactor.has_events() && !tick {
                 self.standing = Some((driver, calls));
                 return Step::Still;
@@ -313,7 +312,6 @@ impl<'b, 'a> Life<'b, 'a> {
         if self.asleep {
             self.asleep = self.parts.baton.is_asleep();
         } else if tick {
-            self.parts.baton.count_tick();
             match self.stand_by.look(&mut self.watch) {
                 Look::Tick => {}
                 Look::Sleep(seen) => {
