@@ -24,17 +24,17 @@ fn footprint(pid: i32) -> (usize, usize) {
     (process::descriptors(pid).len(), process::resident(pid))
 }
 
-/// Has so many requests answered, of all sizes. There are as many clients as slots, so that there is
+/// Has so many requests answered, of all sizes, that take longer than the stand-by waits. There are as many clients as slots, so that there is
 /// mostly one to take what another is too busy for. Returns how often connections have moved.
 fn burden(server: &Server, slots: usize, count: usize) -> usize {
     let post = |target: &str, length: usize| {
         let head = format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
         [head.into_bytes(), vec![b'x'; length]].concat()
     };
-    let nap = request("/nap?2").into_bytes();
+    let nap = request("/nap?4").into_bytes();
     // In the message, too large for it, and in a file.
     let kinds =
-        [nap.clone(), post("/nap?1", 2000), nap, post("/nap?1", 40_000), post("/nap?1", 200_000)];
+        [nap.clone(), post("/nap?3", 2000), nap, post("/nap?3", 40_000), post("/nap?3", 200_000)];
     let mut moves = 0;
     for bytes in &kinds {
         let clients = Steady::start(server.addr, slots, slots * 16, bytes);
@@ -48,7 +48,7 @@ fn burden(server: &Server, slots: usize, count: usize) -> usize {
 
 fn stays_small(kind: ServerKind, workers: usize, threads: usize) {
     let slots = workers * threads;
-    let count = if in_full() { 200_000 } else { 5_000 };
+    let count = if in_full() { 200_000 } else { 3_000 };
     let server = builder(kind)
         .args(["--threads", &threads.to_string(), "--request-buffer-size", "100K"])
         .start_ready(workers);
@@ -68,12 +68,12 @@ fn stays_small(kind: ServerKind, workers: usize, threads: usize) {
             panic!("{what}: {rest:?} descriptors before, now {open:#?}")
         })
     };
-    burden(&server, slots, 2_000);
+    burden(&server, slots, 1_000);
     let before = at_rest("after some requests");
     let moves = burden(&server, slots, count);
     let after = at_rest("after many requests");
     eprintln!("{count} requests, {moves} moves: {before:?} then {after:?}");
-    assert!(moves > count / 20, "connections have moved only {moves} times");
+    assert!(moves > count / 50, "connections have moved only {moves} times");
     for (pid, (before, after)) in pids.iter().zip(before.into_iter().zip(after)) {
         assert!(after.1 < before.1 + GROWTH, "{pid} has grown: {before:?} to {after:?}");
     }
