@@ -74,7 +74,7 @@ impl StopFlag {
         Ok(Self { set: Shared::new(1)? })
     }
 
-    /// For the master, before it tells its workers to go.
+    /// For the master, before it tells its workers to go, and for workers that outlive it.
     pub fn set(&self) {
         self.set[0].store(1, Ordering::Release);
     }

@@ -101,6 +101,11 @@ impl<'a> Baton<'a> {
         self.over.load(Ordering::SeqCst)
     }
 
+    /// Wakes whoever waits for events.
+    pub fn ring(&self) {
+        self.ring.ring();
+    }
+
     /// Has all threads come to their end.
     pub fn end(&self) {
         self.over.store(true, Ordering::SeqCst);
@@ -233,13 +238,6 @@ impl<'a> Baton<'a> {
     /// Whether a slot could drive in place of the stand-by thread.
     pub fn slot_is_free(&self) -> bool {
         self.wanted.load(Ordering::SeqCst) || self.is_over() || self.call_idle()
-    }
-}
-
-impl Baton<'_> {
-    /// Wakes whoever waits for events.
-    pub fn ring(&self) {
-        self.ring.ring();
     }
 }
 

@@ -131,6 +131,8 @@ impl<'a> Control<'a> {
     /// The master is gone.
     pub fn orphaned(&self) {
         tracing::info!("Parent changed, shutting down: <Worker {}>", process::getpid());
+        // All workers are, and nobody makes new ones: what is handed over would be lost.
+        self.seat.stop_flag.set();
         self.requests.retire();
     }
 

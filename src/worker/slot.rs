@@ -114,7 +114,6 @@ impl Slot<'_, '_> {
         driver: &mut Driver<'_, '_>,
         workspace: &mut Workspace,
     ) -> io::Result<Turn> {
-        // What was seen some time ago is looked at anew, so that everybody gets a turn.
         driver.refresh()?;
         if let Some(job) = driver.reactor.next(workspace, &self.exchange, self.requests) {
             return Ok(Turn::Serve(job));

@@ -16,6 +16,7 @@ on_rgunicorn!(
     idle_connections_may_still_ask,
     pipelined_requests_are_answered,
     a_full_queue_is_emptied,
+    a_dead_master_loses_no_request,
 );
 
 const LAYOUTS: [(usize, usize); 3] = [(2, 1), (1, 2), (2, 2)];
@@ -141,4 +142,18 @@ fn a_full_queue_is_emptied(kind: ServerKind) {
         assert_eq!((seen.pid(), seen.connection.as_deref()), (other, Some("close")));
     }
     assert_eq!(server.wait_exit(BOUND).code(), Some(0));
+}
+
+/// Workers that outlive their master hand nothing over: what waits in the queue is answered by them.
+fn a_dead_master_loses_no_request(kind: ServerKind) {
+    let mut server = builder(kind).start_ready(2);
+    let held: Vec<_> = (0..2).map(|_| hold(&server, server.connect())).collect();
+    let mut waiting = server.connect();
+    waiting.send(request("/facts"));
+    assert!(waiting.is_silent_for(Duration::from_millis(200)));
+    server.signal(Signal::SIGKILL);
+    server.log.wait_for_count("Parent changed, shutting down", 2);
+    super::finish_all(held);
+    assert_eq!(seen(&mut waiting).connection.as_deref(), Some("close"));
+    assert_eq!(server.wait_exit(BOUND).code(), None);
 }
