@@ -17,9 +17,6 @@ use crate::python::{environment, interpreter, wsgi};
 use crate::sys::{fd, process, proctitle};
 use crate::worker;
 
-/// What the program calls itself in the environment of the application.
-const SERVER_SOFTWARE: &str = concat!("rgunicorn/", env!("CARGO_PKG_VERSION"));
-
 /// Runs the program and returns its exit status. In the processes that it forks it does not return.
 #[must_use]
 pub fn main() -> i32 {
@@ -77,7 +74,7 @@ fn with_python(py: Python<'_>, options: &[OsString], start: PathBuf) -> Result<i
     add_paths(py, config.pythonpath.as_deref())?;
     let variables = config.env()?;
     log::install(&config)?;
-    environment::export(py, "SERVER_SOFTWARE", SERVER_SOFTWARE)?;
+    environment::export(py, "SERVER_SOFTWARE", wsgi::identity::SERVER_SOFTWARE)?;
     program.environment.apply(py, &variables)?;
     if config.preload_app {
         let uri = config.application().unwrap_or_default();

@@ -63,16 +63,18 @@ impl Plan {
 
 /// Appends the head of an answer to `out`: status line, the server's own headers, those of `block`.
 ///
-/// `status` has passed [`super::check_status`]; `date` is from [`super::DateCache`].
+/// `status` has passed [`super::check_status`]; `server` has no control characters; `date` is from
+/// [`super::DateCache`].
 pub fn encode_head(
     out: &mut Vec<u8>,
     plan: &Plan,
     status: &[u8],
+    server: &[u8],
     date: &[u8; DATE_LEN],
     block: &HeaderBlock,
 ) {
     const OWN: usize = 160;
-    out.reserve(OWN + status.len() + block.size());
+    out.reserve(OWN + status.len() + server.len() + block.size());
     match plan.minor {
         1 => out.extend_from_slice(b"HTTP/1.1 "),
         0 => out.extend_from_slice(b"HTTP/1.0 "),
@@ -81,7 +83,9 @@ pub fn encode_head(
         }
     }
     out.extend_from_slice(status);
-    out.extend_from_slice(b"\r\nServer: rgunicorn\r\nDate: ");
+    out.extend_from_slice(b"\r\nServer: ");
+    out.extend_from_slice(server);
+    out.extend_from_slice(b"\r\nDate: ");
     out.extend_from_slice(date);
     out.extend_from_slice(match (plan.upgrade, plan.close) {
         (true, _) => b"\r\nConnection: upgrade\r\n",
@@ -145,7 +149,8 @@ mod tests {
         let code = status[..3].parse().unwrap();
         let plan = Plan::new(minor, is_head, code, &block, keep);
         let mut out = Vec::new();
-        encode_head(&mut out, &plan, status.as_bytes(), b"Sun, 06 Nov 1994 08:49:37 GMT", &block);
+        let date = b"Sun, 06 Nov 1994 08:49:37 GMT";
+        encode_head(&mut out, &plan, status.as_bytes(), b"rgunicorn", date, &block);
         String::from_utf8(out).unwrap()
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use pyo3::prelude::*;
 
-use super::{ffi, support};
+use super::{compat, ffi, support};
 use crate::error::{Error, reason};
 
 /// The `major.minor` of the Python that this program is built for.
@@ -34,7 +34,9 @@ pub fn initialize(venv: Option<&Path>, argv: &[OsString]) -> Result<(), Error> {
             "cannot start Python {BUILT_FOR} as {}: {reason}",
             program.to_string_lossy()
         ))
-    })
+    })?;
+    Python::attach(compat::install)
+        .map_err(|error| Error::config(format!("cannot make gunicorn importable: {error}")))
 }
 
 /// Ends the interpreter; see [`ffi::finalize`] for what may follow: nothing but `_exit`.

@@ -1,5 +1,6 @@
 //! The embedded interpreter and everything that knows Python.
 
+pub mod compat;
 pub mod conf;
 pub mod environment;
 mod ffi;

@@ -17,6 +17,8 @@ import traceback
 class AppImportError(Exception):
     """The module was imported, but the application object is not to be had from it."""
 
+    __module__ = "gunicorn.errors"
+
 
 # What web applications import sooner or later, whatever their framework.
 COMMON_MODULES = """

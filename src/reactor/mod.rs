@@ -12,6 +12,7 @@ mod input;
 mod job;
 mod output;
 mod overload;
+pub mod server_name;
 mod service;
 mod timers;
 

@@ -100,7 +100,6 @@ fn boot<'a>(
         multithread: config.is_threaded(),
         multiprocess: config.workers > 1,
         servers: seat.listeners.iter().map(server).collect(),
-        server_software: concat!("rgunicorn/", env!("CARGO_PKG_VERSION")),
         errors: Py::new(py, Errors::new(config.errorlog.as_deref() == Some("-")))?.into_any(),
     };
     let apps = (0..config.slots())

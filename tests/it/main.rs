@@ -4,6 +4,7 @@
 //! `harness::cases::on_both_servers`; the others are promises of rgunicorn alone.
 
 mod bad_input;
+mod compat;
 mod conformance;
 mod differential;
 mod dispatch;

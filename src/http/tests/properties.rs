@@ -263,7 +263,8 @@ proptest! {
         }
         let plan = Plan::new(minor, is_head, code, &block, keep_alive);
         let mut wire = Vec::new();
-        encode_head(&mut wire, &plan, status.as_bytes(), DateCache::new().get(0), &block);
+        let (status, mut dates) = (status.as_bytes(), DateCache::new());
+        encode_head(&mut wire, &plan, status, b"rgunicorn", dates.get(0), &block);
 
         let mut room = [httparse::EMPTY_HEADER; 20];
         let mut response = httparse::Response::new(&mut room);

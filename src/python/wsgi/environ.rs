@@ -9,6 +9,7 @@ use pyo3::types::{PyBool, PyDict, PyString};
 
 use super::callables::Callables;
 use super::file_wrapper::FileWrapper;
+use super::identity;
 use super::input::Input;
 use super::names::Names;
 use crate::http::{Head, ProxyInfo, percent_decode};
@@ -22,7 +23,6 @@ pub struct Settings {
     /// Name and port of each listener, for `SERVER_NAME` and `SERVER_PORT`; `None` as the port
     /// marks a unix socket.
     pub servers: Vec<(String, Option<String>)>,
-    pub server_software: &'static str,
     pub errors: Py<PyAny>,
 }
 
@@ -294,7 +294,7 @@ fn prepare<'py>(
     dict.set_item("wsgi.file_wrapper", py.get_type::<FileWrapper>())?;
     dict.set_item("wsgi.input_terminated", PyBool::new(py, true))?;
     dict.set_item("wsgi.input", &fixed.empty_input)?;
-    dict.set_item("SERVER_SOFTWARE", settings.server_software)?;
+    identity::set_in(py, &dict)?;
     dict.set_item(&fixed.request_method, &fixed.get)?;
     dict.set_item(&fixed.query_string, empty)?;
     dict.set_item(&fixed.raw_uri, empty)?;

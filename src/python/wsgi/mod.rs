@@ -5,6 +5,7 @@ mod callables;
 mod environ;
 mod errors;
 mod file_wrapper;
+pub mod identity;
 mod input;
 mod names;
 mod on_demand;

@@ -12,6 +12,7 @@ use crate::http::{
 };
 use crate::net::stream::Stream;
 use crate::reactor::output::{Flush, Output, Shared};
+use crate::reactor::server_name;
 use crate::sys::{socket::Io, time};
 
 /// Pieces up to this size are copied into one buffer with what goes before them; larger ones are
@@ -158,7 +159,9 @@ impl Response {
             self.remaining = length;
         }
         let date = self.date.get(time::realtime_seconds().unsigned_abs());
-        encode_head(&mut self.scratch, &plan, &self.status, date, &self.headers);
+        server_name::with(|server| {
+            encode_head(&mut self.scratch, &plan, &self.status, server, date, &self.headers);
+        });
         // What follows 101 is another protocol, which we do not speak.
         self.closing |= self.code == 101;
         self.phase = Phase::Body;

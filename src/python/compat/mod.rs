@@ -1,0 +1,212 @@
+//! The importable `gunicorn` package: embedded sources, and the importer that finds them.
+//!
+//! It is there in the server's processes only, and always ours, whether or not gunicorn is installed:
+//! its objects are about this server. Nothing of it is compiled before something imports it.
+
+mod absent;
+mod native;
+mod table;
+
+use pyo3::exceptions::PyImportError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyModule, PyString};
+
+use table::{Body, Module};
+
+/// The package's name.
+const PACKAGE: &str = "gunicorn";
+
+/// Makes the package importable.
+///
+/// # Errors
+/// `sys.meta_path` or `sys.modules` is not what Python makes it.
+pub fn install(py: Python<'_>) -> PyResult<()> {
+    let sys = py.import("sys")?;
+    let finders = sys.getattr("meta_path")?.cast_into::<PyList>()?;
+    // In front of the finder that would find an installed gunicorn, but behind those that a
+    // `sitecustomize` has put in front to watch or wrap imports: they ask us like any other.
+    let is_path_finder = |finder: &Bound<'_, PyAny>| {
+        finder.getattr("__name__").is_ok_and(|name| name.eq("PathFinder").unwrap_or(false))
+    };
+    let at = finders.iter().position(|finder| is_path_finder(&finder)).unwrap_or(0);
+    finders.insert(at, Py::new(py, Importer)?)?;
+    forget(&sys.getattr("modules")?.cast_into::<PyDict>()?)
+}
+
+/// Removes what a `sitecustomize` has imported of an installed gunicorn, so that there are not two.
+fn forget(modules: &Bound<'_, PyDict>) -> PyResult<()> {
+    for name in modules.keys() {
+        let ours = name.cast::<PyString>().is_ok_and(|name| name.to_str().is_ok_and(is_in_package));
+        if ours {
+            modules.del_item(name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a module's name is that of the package or of something in it.
+fn is_in_package(name: &str) -> bool {
+    name.strip_prefix(PACKAGE).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Finds and loads the modules of the package (PEP 451). It has no state, so that a fork and a
+/// subinterpreter do it no harm.
+#[pyclass(frozen, module = "rgunicorn")]
+struct Importer;
+
+#[pymethods]
+impl Importer {
+    #[pyo3(signature = (fullname, _path=None, _target=None))]
+    fn find_spec<'py>(
+        slf: &Bound<'py, Self>,
+        fullname: &str,
+        _path: Option<&Bound<'py, PyAny>>,
+        _target: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if !is_in_package(fullname) {
+            return Ok(None);
+        }
+        let py = slf.py();
+        let Some(module) = table::find(fullname) else {
+            return match absent::reason(fullname) {
+                Some(reason) => Err(import_error(py, fullname, reason)),
+                None => Ok(None),
+            };
+        };
+        let options = PyDict::new(py);
+        options.set_item("origin", module.file)?;
+        options.set_item("is_package", module.is_package())?;
+        let spec = py.import("importlib.machinery")?.getattr("ModuleSpec")?;
+        spec.call((fullname, slf), Some(&options)).map(Some)
+    }
+
+    /// Leaves it to the import system, which makes an ordinary module.
+    #[staticmethod]
+    fn create_module(_spec: &Bound<'_, PyAny>) -> Option<Py<PyAny>> {
+        None
+    }
+
+    #[staticmethod]
+    fn exec_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let py = module.py();
+        let row = known(py, module.name()?.to_str()?)?;
+        module.setattr("__file__", row.file)?;
+        match row.body {
+            Body::Source(source) => {
+                let code = compile(py, row, source)?;
+                py.import("builtins")?.call_method1("exec", (code, module.dict())).map(drop)
+            }
+            Body::Native(fill) => fill(module),
+        }
+    }
+
+    /// For `linecache`, which is where tracebacks get their lines from, and `inspect`.
+    #[staticmethod]
+    fn get_source(py: Python<'_>, fullname: &str) -> PyResult<Option<&'static str>> {
+        Ok(known(py, fullname)?.source())
+    }
+
+    #[staticmethod]
+    fn get_code<'py>(py: Python<'py>, fullname: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let row = known(py, fullname)?;
+        row.source().map(|source| compile(py, row, source)).transpose()
+    }
+
+    #[staticmethod]
+    fn get_filename(py: Python<'_>, fullname: &str) -> PyResult<&'static str> {
+        Ok(known(py, fullname)?.file)
+    }
+
+    #[staticmethod]
+    fn is_package(py: Python<'_>, fullname: &str) -> PyResult<bool> {
+        Ok(known(py, fullname)?.is_package())
+    }
+}
+
+fn known(py: Python<'_>, name: &str) -> PyResult<&'static Module> {
+    table::find(name).ok_or_else(|| import_error(py, name, "the package has no such module"))
+}
+
+fn compile<'py>(py: Python<'py>, row: &Module, source: &str) -> PyResult<Bound<'py, PyAny>> {
+    // Of no `from __future__` but its own.
+    py.import("builtins")?.call_method1("compile", (source, row.file, "exec", 0, true))
+}
+
+/// The error for a module that is not there, with the reason.
+fn import_error(py: Python<'_>, name: &str, reason: &str) -> PyErr {
+    let error = PyImportError::new_err(format!("rgunicorn has no module {name}: {reason}."));
+    // As the import system does. Without the attribute the error still says it all.
+    let _ = error.value(py).setattr("name", name);
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::python::support;
+    use pyo3::sync::OnceExt;
+    use std::ffi::CString;
+    use std::sync::Once;
+
+    /// Runs statements in an interpreter that has the package.
+    fn run(statements: &str) {
+        static INSTALL: Once = Once::new();
+        Python::initialize();
+        Python::attach(|py| {
+            INSTALL.call_once_py_attached(py, || install(py).unwrap());
+            let code = CString::new(statements).unwrap();
+            py.run(&code, Some(&PyDict::new(py)), None)
+                .unwrap_or_else(|error| panic!("{}", support::traceback(py, &error)));
+        });
+    }
+
+    #[test]
+    fn every_module_can_be_imported_and_knows_where_it_is() {
+        for module in table::MODULES {
+            let (name, file) = (module.name, module.file);
+            run(&format!(
+                "import importlib, importlib.util, inspect\n\
+                 module = importlib.import_module({name:?})\n\
+                 assert module.__name__ == {name:?} and module.__file__ == {file:?}\n\
+                 assert importlib.util.find_spec({name:?}).loader is module.__loader__\n\
+                 assert hasattr(module, '__path__') == {}\n\
+                 source = module.__loader__.get_source({name:?})\n\
+                 assert source is None or inspect.getsource(module) == source",
+                if module.is_package() { "True" } else { "False" }
+            ));
+        }
+    }
+
+    #[test]
+    fn the_version_is_gunicorns_and_the_name_our_own() {
+        run("import gunicorn\n\
+             assert gunicorn.__version__ == '27.0.1' and gunicorn.version_info == (27, 0, 1)\n\
+             assert gunicorn.SERVER == 'rgunicorn'\n\
+             assert gunicorn.SERVER_SOFTWARE.startswith('rgunicorn/')");
+    }
+
+    #[test]
+    fn tracebacks_show_the_lines_of_the_package() {
+        run("import gunicorn, traceback\n\
+             try: gunicorn.SERVER = 'a\\nb'\n\
+             except ValueError as error: text = ''.join(traceback.format_exception(error))\n\
+             assert '_native.set_server(value)' in text, text\n\
+             assert 'cannot be sent in the Server header' in text, text\n\
+             assert gunicorn.SERVER == 'rgunicorn'");
+    }
+
+    #[test]
+    fn what_is_absent_says_why() {
+        run("import importlib\n\
+             def error(name):\n\
+             \x20   try: importlib.import_module(name)\n\
+             \x20   except ImportError as error: return type(error), str(error), error.name\n\
+             assert error('gunicorn.dirty.client') == (ImportError, 'rgunicorn has no module \
+             gunicorn.dirty: it has no dirty arbiters.', 'gunicorn.dirty'), error('gunicorn.dirty.client')\n\
+             assert error('gunicorn.nothing')[:2] == (ModuleNotFoundError, \"No module named \
+             'gunicorn.nothing'\")\n\
+             try: from gunicorn import dirty\n\
+             except ImportError as error: assert 'no dirty arbiters' in str(error)\n\
+             else: raise AssertionError");
+    }
+}

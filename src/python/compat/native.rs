@@ -1,0 +1,39 @@
+//! What the Python half of the package needs of the server: the module `gunicorn._native`.
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::python::support;
+use crate::python::wsgi::identity;
+use crate::reactor::server_name;
+
+/// Puts the functions into the module.
+pub fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("SERVER", server_name::DEFAULT)?;
+    module.add("SERVER_SOFTWARE", identity::SERVER_SOFTWARE)?;
+    let app_import_error = support::module(module.py())?.getattr("AppImportError")?;
+    module.add("AppImportError", app_import_error)?;
+    module.add_function(wrap_pyfunction!(set_server, module)?)?;
+    module.add_function(wrap_pyfunction!(set_server_software, module)?)
+}
+
+/// Sets the value of the Server header of all answers from now on.
+#[pyfunction]
+fn set_server(value: &Bound<'_, PyAny>) -> PyResult<()> {
+    let text = value.str()?;
+    let text = text.to_str()?;
+    let bytes: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(c).ok()).collect();
+    match bytes.map(server_name::set) {
+        Some(true) => Ok(()),
+        _ => Err(PyValueError::new_err(format!(
+            "{text:?} cannot be sent in the Server header: it has control characters, or others \
+             than those of Latin-1"
+        ))),
+    }
+}
+
+/// Sets `SERVER_SOFTWARE` in the environ of all requests from now on.
+#[pyfunction]
+fn set_server_software(py: Python<'_>, value: Py<PyAny>) -> PyResult<()> {
+    identity::set_software(py, value)
+}

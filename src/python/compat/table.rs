@@ -1,0 +1,62 @@
+//! What the package consists of. A new module is a line here.
+
+use pyo3::prelude::*;
+
+use super::native;
+
+/// One module of the package.
+pub struct Module {
+    pub name: &'static str,
+    /// What its frames are called in tracebacks; there is no such file.
+    pub file: &'static str,
+    pub body: Body,
+}
+
+/// What is executed when a module is imported.
+#[derive(Clone, Copy)]
+pub enum Body {
+    /// Python.
+    Source(&'static str),
+    /// A function that puts its names into it.
+    Native(fn(&Bound<'_, PyModule>) -> PyResult<()>),
+}
+
+impl Module {
+    pub fn is_package(&self) -> bool {
+        self.file.ends_with("/__init__.py")
+    }
+
+    pub fn source(&self) -> Option<&'static str> {
+        match self.body {
+            Body::Source(source) => Some(source),
+            Body::Native(_) => None,
+        }
+    }
+}
+
+/// The module of that name.
+pub fn find(name: &str) -> Option<&'static Module> {
+    MODULES.iter().find(|module| module.name == name)
+}
+
+macro_rules! source {
+    ($name:literal, $file:literal) => {
+        Module {
+            name: $name,
+            file: concat!("<rgunicorn>/gunicorn/", $file),
+            body: Body::Source(include_str!($file)),
+        }
+    };
+}
+
+macro_rules! native {
+    ($name:literal, $fill:path) => {
+        Module { name: $name, file: "<rgunicorn>", body: Body::Native($fill) }
+    };
+}
+
+pub static MODULES: &[Module] = &[
+    source!("gunicorn", "__init__.py"),
+    native!("gunicorn._native", native::fill),
+    source!("gunicorn.errors", "errors.py"),
+];

@@ -1,0 +1,3 @@
+//! The importable `gunicorn` package inside the server's processes.
+
+mod identity;
