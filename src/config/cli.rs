@@ -131,7 +131,7 @@ fn argument(name: &'static str, flags: &'static [&'static str], shape: Shape) ->
         Shape::None | Shape::Switch(_) => arg.action(ArgAction::SetTrue).overrides_with(name),
         Shape::Many => value(arg).action(ArgAction::Append).num_args(1),
         Shape::Optional(_) => value(arg).overrides_with(name).num_args(0..=1),
-        Shape::One | Shape::Int => value(arg).overrides_with(name).num_args(1),
+        Shape::One | Shape::Int | Shape::IntOr(_) => value(arg).overrides_with(name).num_args(1),
     }
 }
 
@@ -163,8 +163,9 @@ fn attach_values(args: &[OsString]) -> Vec<OsString> {
 /// The flag, written out, that a word alone is, if that flag takes a value.
 fn valued_flag(word: &OsStr) -> Option<&'static str> {
     let word = word.to_str().filter(|word| word.len() > 1 && word.starts_with('-'))?;
-    let takes_value =
-        |option: &Flagged| matches!(option.shape, Shape::One | Shape::Int | Shape::Many);
+    let takes_value = |option: &Flagged| {
+        matches!(option.shape, Shape::One | Shape::Int | Shape::IntOr(_) | Shape::Many)
+    };
     let exact = options().filter(takes_value).flat_map(|option| option.flags).find(|f| **f == word);
     if exact.is_some() || !word.starts_with("--") {
         return exact.copied();
@@ -191,7 +192,8 @@ fn flags(matches: &ArgMatches) -> Result<Flags, Error> {
         }
         let value = match (option.shape, texts.pop()) {
             (Shape::Switch(on), _) => Value::Bool(on),
-            (Shape::Int, Some(text)) => integer(&text, &name)?,
+            (Shape::IntOr(word), Some(text)) if text == word => text.into(),
+            (Shape::Int | Shape::IntOr(_), Some(text)) => integer(&text, &name)?,
             (Shape::Many, Some(last)) => {
                 texts.push(last);
                 Value::List(texts.into_iter().map(Value::Str).collect())

@@ -247,6 +247,26 @@ mod tests {
     }
 
     #[test]
+    fn auto_is_a_number_of_workers_in_every_layer() {
+        let cpus = u32::try_from(crate::sys::cpus::usable()).unwrap();
+        let web = ("WEB_CONCURRENCY", "auto");
+        let args = ("GUNICORN_CMD_ARGS", "--workers auto");
+        let file = || conf(&[("workers", "auto".into())]);
+        for (line, vars, origin) in [
+            ("app:app", vec![web], Origin::Environment("WEB_CONCURRENCY")),
+            ("app:app -c c.py", vec![], Origin::File("c.py".into())),
+            ("app:app", vec![args], Origin::CmdArgs),
+            ("app:app -w auto", vec![], Origin::CommandLine),
+        ] {
+            let config = load(line, &vars, file()).unwrap();
+            assert_eq!((config.workers, config.origin("workers")), (cpus, &origin), "{line}");
+        }
+        let error = load("app:app -w automatic", &[], file()).unwrap_err();
+        assert!(error.report().contains("invalid int value: 'automatic'"), "{}", error.report());
+        assert_eq!(error.status(), 2);
+    }
+
+    #[test]
     fn lists_replace_and_do_not_extend() {
         let files = conf(&[("bind", ["a:1", "b:2"].into())]);
         let config = load("app:app -c c.py -b c:3 -b d:4", &[("PORT", "80")], files).unwrap();

@@ -66,6 +66,8 @@ pub enum Shape {
     One,
     /// A flag with one value, decimal.
     Int,
+    /// A flag with one value, decimal or this word.
+    IntOr(&'static str),
     /// A flag with one value that may be repeated.
     Many,
     /// A flag with a value that may be left out, which then is this.

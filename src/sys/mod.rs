@@ -2,6 +2,7 @@
 //! allowed.
 #![allow(unsafe_code)]
 
+pub mod cpus;
 pub mod env;
 pub mod epoll;
 pub mod fd;

@@ -10,6 +10,7 @@ mod differential;
 mod dispatch;
 mod django;
 mod flask;
+mod forms;
 mod harness;
 mod hostile;
 mod layers;

@@ -37,7 +37,7 @@ use server_mechanics::server_mechanics;
 pub use server_mechanics::{Directory, HeaderMap, HeaderPolicy, Sendfile};
 use server_socket::server_socket;
 pub use worker_processes::MOST_THREADS;
-use worker_processes::{Class, Threads, worker_processes};
+use worker_processes::{Class, Threads, Workers, worker_processes};
 
 settings! { [
     config_file server_socket worker_processes security debugging server_mechanics request_heads

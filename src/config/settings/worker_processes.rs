@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::config::kinds::{Count, Kind, text};
 use crate::config::setting::{Scope, Shape};
 use crate::config::value::{Value, quoted};
+use crate::sys::cpus;
 
 /// The most threads a worker can have.
 pub const MOST_THREADS: usize = 1024;
@@ -14,15 +15,18 @@ macro_rules! worker_processes {
         ///
         /// A sync worker answers one request at a time, a gthread worker as many as it has `threads`;
         /// the product is the number of requests in the application at once. 2 to 4 workers per core
-        /// are usual. 0 starts the master alone.
-        workers: u32 = Count {
+        /// are usual. 0 starts the master alone. `auto` is one per CPU that the server can use: those it
+        /// may run on, or the CPU quota of its control group (containers, systemd's `CPUQuota`), rounded
+        /// up, if that is less. HUP counts anew. `auto` is rgunicorn's own.
+        workers: u32 = Workers {
             flags: ["-w", "--workers"],
             metavar: "INT",
             default: 1,
-            env: "WEB_CONCURRENCY" => |text| {
-                number::int(text, Base::Ten)
+            env: "WEB_CONCURRENCY" => |text| match text.trim() {
+                Workers::AUTO => Ok(Workers::AUTO.into()),
+                _ => number::int(text, Base::Ten)
                     .map(Value::Int)
-                    .map_err(|_| super::kinds::invalid_int(text, 10))
+                    .map_err(|_| super::kinds::invalid_int(text, 10)),
             },
             reload: Live,
         }
@@ -139,6 +143,33 @@ macro_rules! worker_processes {
 }
 pub(super) use worker_processes;
 
+/// A number of worker processes, which may be left to the machine.
+pub struct Workers;
+
+impl Workers {
+    /// As many as there are CPUs to use.
+    pub const AUTO: &'static str = "auto";
+}
+
+impl Kind for Workers {
+    type Out = u32;
+    const SHAPE: Shape = Shape::IntOr(Self::AUTO);
+    const ACCEPTS: &'static str = "integer, 0 or more, or auto";
+
+    fn parse(value: &Value, scope: &Scope<'_>) -> Result<Self::Out, String> {
+        match value {
+            Value::Str(text) if text.trim() == Self::AUTO => {
+                Ok(u32::try_from(cpus::usable()).unwrap_or(u32::MAX))
+            }
+            value => Count::parse(value, scope),
+        }
+    }
+
+    fn value(out: &Self::Out) -> Value {
+        Count::value(out)
+    }
+}
+
 /// The type of the workers, under gunicorn's short and full names.
 pub struct Class;
 
@@ -249,6 +280,19 @@ mod tests {
         let object = Value::Other { type_name: "type".into(), text: "<class 'x.W'>".into() };
         assert!(class(object).unwrap_err().contains("not <class 'x.W'>"));
         assert_eq!(class(3), Err("Not a string: 3".into()));
+    }
+
+    #[test]
+    fn the_machine_may_choose_the_number_of_workers() {
+        let scope = Scope { start: Path::new("/"), conf_file: true };
+        let workers = |value: Value| Workers::parse(&value, &scope);
+        let cpus = u32::try_from(cpus::usable()).unwrap();
+        assert_eq!([workers("auto".into()), workers(" auto ".into())], [Ok(cpus), Ok(cpus)]);
+        assert_eq!([workers(0.into()), workers("0x2".into())], [Ok(0), Ok(2)]);
+        for text in ["AUTO", "automatic", ""] {
+            let message = format!("invalid literal for int() with base 0: '{text}'");
+            assert_eq!(workers(text.into()), Err(message));
+        }
     }
 
     #[test]

@@ -175,8 +175,13 @@ impl Builder {
     }
 
     /// Starts the server under a resource limit; arguments of the shell's `ulimit`.
-    pub fn ulimit(mut self, arguments: &str) -> Self {
-        self.prelude = format!("ulimit {arguments} || exit 99; ");
+    pub fn ulimit(self, arguments: &str) -> Self {
+        self.first(&format!("ulimit {arguments}"))
+    }
+
+    /// Has the shell that starts the server run a command first, which must succeed.
+    pub fn first(mut self, command: &str) -> Self {
+        self.prelude = format!("{}{command} || exit 99; ", self.prelude);
         self
     }
 

@@ -1,0 +1,3 @@
+//! The forms in which a server is started, and what it makes of the place it finds itself in.
+
+mod auto;
