@@ -9,6 +9,7 @@ mod receiving;
 mod sending;
 
 use std::fs::File;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::net::stream::Stream;
 
 /// What the request says about its response.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub struct Facts {
     /// The request is HTTP/1.`minor`.
     pub minor: u8,
@@ -30,6 +32,8 @@ pub struct Facts {
     pub keep_alive: bool,
     /// The client sends nothing more: the connection is closed as soon as the response is out.
     pub at_once: bool,
+    /// A small response may wait for others when it is complete.
+    pub hold: bool,
 }
 
 /// Why a call of the application side was refused.
@@ -70,6 +74,8 @@ pub enum Progress {
     Open,
     /// The caller should [`Exchange::wait`] before it goes on.
     Full,
+    /// The response is complete and waits for others.
+    Held,
 }
 
 /// What becomes of a connection behind its request.
@@ -94,6 +100,8 @@ pub struct Ending {
     pub all_read: bool,
     /// What was received behind a body that the application read from the connection.
     pub rest: Vec<u8>,
+    /// The output was held back.
+    pub held: bool,
 }
 
 /// What the access log wants to know of a response.
@@ -108,6 +116,8 @@ pub struct Summary<'a> {
 /// See the module documentation.
 pub struct Exchange {
     response: Mutex<Response>,
+    /// A complete response waits in its output.
+    holds: AtomicBool,
     /// How long a client may take nothing of a response, or send nothing of a body.
     patience: Patience,
     /// An application that waits for its client goes on when so much is left to send.
@@ -128,7 +138,7 @@ impl Exchange {
     /// `high_water` is how many bytes an application may be ahead of its client.
     pub fn new(parser: HeadParser, high_water: usize, patience: Patience) -> Self {
         let response = Mutex::new(Response::new(parser, high_water));
-        Self { response, patience, low_water: high_water / 4 }
+        Self { response, holds: AtomicBool::new(false), patience, low_water: high_water / 4 }
     }
 
     fn lock(&self) -> MutexGuard<'_, Response> {
@@ -171,6 +181,10 @@ impl Exchange {
         let phase = std::mem::replace(&mut response.phase, Phase::Over);
         let stream = response.stream.take()?;
         let output = std::mem::take(&mut response.output);
+        let held = self.holds.load(Ordering::Relaxed);
+        if held {
+            self.holds.store(false, Ordering::Relaxed);
+        }
         let (mut all_read, mut rest) = (true, Vec::new());
         if let Some(mut incoming) = response.incoming.take() {
             // What comes on a connection that was taken over is not for us, and is waited for.
@@ -194,7 +208,7 @@ impl Exchange {
         } else {
             Fate::Leave
         };
-        Some(Ending { stream, output, fate, all_read, rest })
+        Some(Ending { stream, output, fate, all_read, rest, held })
     }
 
     /// A new serial number, which makes callables with earlier ones useless.
@@ -262,7 +276,21 @@ impl Exchange {
     ) -> Result<Progress, Refusal> {
         let mut response = self.lock();
         response.ready(serial)?;
-        response.send(bytes, when, hold)
+        let progress = response.send(bytes, when, hold)?;
+        if progress == Progress::Held {
+            self.holds.store(true, Ordering::Relaxed);
+        }
+        Ok(progress)
+    }
+
+    /// Sends a complete response that was held back while its application still is at something.
+    pub fn send_held(&self) {
+        if self.holds.load(Ordering::Relaxed) {
+            let mut response = self.lock();
+            self.holds.store(false, Ordering::Relaxed);
+            // A broken connection is noted; nobody is left to tell.
+            let _ = response.flush();
+        }
     }
 
     /// Sends what is left to send: the head if there was no body, the end of a chunked body.

@@ -8,6 +8,7 @@ mod body;
 mod connection;
 mod exchange;
 mod handoff;
+mod held;
 mod input;
 mod job;
 mod output;
@@ -28,6 +29,7 @@ use self::accept::{Accepting, Intake, Source};
 pub use self::body::{Body, Storage};
 use self::connection::{Connection, State};
 pub use self::exchange::{Exchange, Patience, Progress, Received, Refusal, Summary, When};
+use self::held::Held;
 pub use self::job::{Finished, Job, Workspace};
 use self::job::{Ready, Waiting};
 pub use self::output::Shared;
@@ -144,6 +146,8 @@ pub struct Reactor<'a> {
     queued: VecDeque<u64>,
     /// How many of them have their turn now.
     turns: usize,
+    /// Responses that go out together.
+    held: Held,
     intake: Option<Intake>,
     /// Descriptors of others that have become readable.
     external: Vec<u32>,
@@ -198,6 +202,7 @@ impl<'a> Reactor<'a> {
             waiting: VecDeque::new(),
             queued: VecDeque::new(),
             turns: 0,
+            held: Held::default(),
             intake: None,
             external: Vec::new(),
             scratch: vec![0; READ_SIZE],
@@ -217,9 +222,11 @@ impl<'a> Reactor<'a> {
     }
 
     /// An exchange for a slot.
-    pub fn exchange(&self) -> Arc<Exchange> {
+    pub fn exchange(&mut self) -> Arc<Exchange> {
         let Options { parser, high_water, patience, .. } = &self.options;
-        Arc::new(Exchange::new(parser.clone(), *high_water, *patience))
+        let exchange = Arc::new(Exchange::new(parser.clone(), *high_water, *patience));
+        self.held.watch(&exchange);
+        exchange
     }
 
     /// Watches a descriptor of the caller's for reading; [`Self::next_external`] tells of it.
@@ -267,6 +274,7 @@ impl<'a> Reactor<'a> {
     /// # Errors
     /// The error of `epoll_wait(2)`.
     pub fn poll(&mut self, until: Option<u64>) -> io::Result<Wait> {
+        self.send_held();
         let rest = match self.accepting {
             Accepting::Resting(until) => Some(until),
             _ => None,
@@ -306,6 +314,7 @@ impl<'a> Reactor<'a> {
                 std::mem::swap(&mut self.found, workspace);
                 ready
             };
+            self.send_long_held();
             let waited = ready.waited();
             if self.is_overdue(waited) {
                 self.shed(&ready, workspace, handler);
@@ -344,6 +353,7 @@ impl<'a> Reactor<'a> {
                 self.cursor += 1;
                 self.event(self.events.token(self.cursor - 1), handler)
             } else {
+                self.send_held();
                 self.expire(handler);
                 return None;
             };

@@ -48,7 +48,8 @@ impl Reactor<'_> {
             && self.accepting != Accepting::Full
             && !self.options.keep_alive.is_zero();
         let at_once = last && !head.keep_alive();
-        let facts = Facts { minor: head.minor(), head: head.is_head(), keep_alive, at_once };
+        let hold = !at_once && self.may_hold(head);
+        let facts = Facts { minor: head.minor(), head: head.is_head(), keep_alive, at_once, hold };
         let connection = &mut self.connections[id.key as usize];
         let mut output = std::mem::take(&mut connection.output);
         if on_demand.is_some() && head.expect_continue() {
@@ -79,6 +80,7 @@ impl Reactor<'_> {
     /// Decides what becomes of a connection behind its response.
     pub fn finish(&mut self, finished: Finished) {
         let Finished { id, proxy, at_once, ending } = finished;
+        self.note_answer();
         let Some(ending) = ending else { return self.close(id.key) };
         match ending.fate {
             Fate::Keep | Fate::Leave => {}
@@ -103,6 +105,9 @@ impl Reactor<'_> {
             self.after_response(id.key, reusable, leave);
         } else {
             connection.state = State::Drain { reusable, leave };
+            if ending.held {
+                return self.hold(id);
+            }
         }
         self.settle(id.key);
     }

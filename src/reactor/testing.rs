@@ -2,12 +2,19 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::Reactor;
+use std::sync::Arc;
+
+use super::{Exchange, Reactor};
 
 impl Reactor<'_> {
     /// The connections it owns.
     pub fn streams(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.connections.iter().map(|(_, connection)| connection.stream.as_fd())
+    }
+
+    /// Has a slot use this exchange in place of one from [`Self::exchange`].
+    pub fn attach(&mut self, exchange: &Arc<Exchange>) {
+        self.held.watch(exchange);
     }
 
     /// Whether connections are taken in from everywhere.

@@ -33,7 +33,7 @@ impl Handler for Quiet {
 }
 
 impl Echo {
-    fn new(reactor: &Reactor<'_>) -> Self {
+    fn new(reactor: &mut Reactor<'_>) -> Self {
         Self { workspace: Workspace::new(), exchange: reactor.exchange(), served: 0 }
     }
 
@@ -118,7 +118,7 @@ fn the_longest_idle_connection_makes_room() {
     let mut reactor = Reactor::new(&listeners, &queue, options(2)).expect("a reactor");
     let mut first = connect(address);
     ask(&mut first, "/first");
-    let mut echo = Echo::new(&reactor);
+    let mut echo = Echo::new(&mut reactor);
     serve(&mut reactor, &mut echo, 1);
     assert!(answer(&mut first).ends_with("/first"));
     let mut second = connect(address);
@@ -135,7 +135,7 @@ fn a_request_on_its_way_is_not_closed_as_idle() {
     let mut reactor = Reactor::new(&listeners, &queue, options(2)).expect("a reactor");
     let mut first = connect(address);
     ask(&mut first, "/first");
-    let mut echo = Echo::new(&reactor);
+    let mut echo = Echo::new(&mut reactor);
     serve(&mut reactor, &mut echo, 1);
     assert!(answer(&mut first).ends_with("/first"));
     // Both are there before the event loop looks again.
@@ -157,7 +157,7 @@ fn pipelined_requests_are_answered_in_order() {
     for number in 0..count {
         ask(&mut client, &format!("/{number}"));
     }
-    let mut echo = Echo::new(&reactor);
+    let mut echo = Echo::new(&mut reactor);
     serve(&mut reactor, &mut echo, count);
     let last = format!("/{}", count - 1);
     let mut answers = String::new();
@@ -192,7 +192,7 @@ fn pipelined_requests_wait_in_the_kernel() {
         client.read_to_string(&mut answers).expect("answers and an end");
         answers.matches("HTTP/1.1 200 OK").count()
     });
-    let mut echo = Echo::new(&reactor);
+    let mut echo = Echo::new(&mut reactor);
     let mut most = 0;
     while echo.served == 0 || reactor.len() > 0 {
         reactor.poll(None).expect("poll");
@@ -203,4 +203,115 @@ fn pipelined_requests_wait_in_the_kernel() {
     sender.join().expect("all was sent");
     assert_eq!((echo.served, reader.join().expect("all was read")), (count, count));
     assert!(most < 2 * READ_SIZE, "{most} bytes of requests were held");
+}
+
+/// What a client has been sent so far.
+fn sent(client: &TcpStream) -> bool {
+    client.set_nonblocking(true).expect("no wait");
+    let peeked = client.peek(&mut [0]);
+    client.set_nonblocking(false).expect("a wait");
+    matches!(peeked, Ok(1))
+}
+
+/// Connections that have been served once, each with a request that one poll finds.
+fn asking<const N: usize>(
+    reactor: &mut Reactor<'_>,
+    echo: &mut Echo,
+    address: SocketAddr,
+    methods: [&str; N],
+) -> [TcpStream; N] {
+    let mut clients = methods.map(|_| connect(address));
+    // In the second round the event loop knows that requests are short.
+    for _ in 0..2 {
+        for client in &mut clients {
+            ask(client, "/before");
+        }
+        let target = echo.served + N;
+        serve(reactor, echo, target);
+        for client in &mut clients {
+            assert!(answer(client).ends_with("/before"));
+        }
+    }
+    reactor.held.brisk = true;
+    for (client, method) in clients.iter_mut().zip(methods) {
+        let request = format!("{method} /now HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.write_all(request.as_bytes()).expect("sent");
+    }
+    clients
+}
+
+#[test]
+fn short_responses_go_out_together() {
+    let (listeners, address) = listeners();
+    let queue = Queue::new().expect("a queue");
+    let mut reactor = Reactor::new(&listeners, &queue, options(10)).expect("a reactor");
+    let mut echo = Echo::new(&mut reactor);
+    let mut clients = asking(&mut reactor, &mut echo, address, ["GET"; 3]);
+    reactor.poll(None).expect("poll");
+    assert_eq!(reactor.events.len(), 3);
+    for _ in 0..3 {
+        let mut job = reactor.next(&mut echo.workspace, &echo.exchange, &Quiet).expect("a request");
+        echo.answer(&echo.workspace.request(&mut job));
+        reactor.finish(job.finish(&echo.exchange));
+        // However long this test was kept from running.
+        reactor.held.clock = reactor.held.since;
+        reactor.held.brisk = true;
+        assert!(!clients.iter().any(sent));
+    }
+    assert!(reactor.next(&mut echo.workspace, &echo.exchange, &Quiet).is_none());
+    for client in &mut clients {
+        assert!(answer(client).ends_with("/now"));
+    }
+}
+
+#[test]
+fn responses_to_requests_that_must_not_be_repeated_go_out_at_once() {
+    let (listeners, address) = listeners();
+    let queue = Queue::new().expect("a queue");
+    let mut reactor = Reactor::new(&listeners, &queue, options(10)).expect("a reactor");
+    let mut echo = Echo::new(&mut reactor);
+    let clients = asking(&mut reactor, &mut echo, address, ["POST"; 2]);
+    reactor.poll(None).expect("poll");
+    let mut job = reactor.next(&mut echo.workspace, &echo.exchange, &Quiet).expect("a request");
+    echo.answer(&echo.workspace.request(&mut job));
+    assert!(clients.iter().any(sent));
+}
+
+#[test]
+fn a_response_is_not_held_for_long() {
+    let (listeners, address) = listeners();
+    let queue = Queue::new().expect("a queue");
+    let mut reactor = Reactor::new(&listeners, &queue, options(10)).expect("a reactor");
+    let mut echo = Echo::new(&mut reactor);
+    let clients = asking(&mut reactor, &mut echo, address, ["GET"; 3]);
+    reactor.poll(None).expect("poll");
+    for _ in 0..2 {
+        let mut job = reactor.next(&mut echo.workspace, &echo.exchange, &Quiet).expect("a request");
+        echo.answer(&echo.workspace.request(&mut job));
+        reactor.finish(job.finish(&echo.exchange));
+        reactor.held.brisk = true;
+        // The request seems to have taken so long.
+        reactor.held.since = reactor.held.since.min(reactor.held.clock.saturating_sub(1_000_000));
+    }
+    let third = reactor.next(&mut echo.workspace, &echo.exchange, &Quiet);
+    assert!(third.is_some());
+    assert_eq!(clients.iter().filter(|client| sent(client)).count(), 2);
+}
+
+#[test]
+fn whoever_drives_sends_the_response_of_an_application_that_goes_on() {
+    let (listeners, address) = listeners();
+    let queue = Queue::new().expect("a queue");
+    let mut reactor = Reactor::new(&listeners, &queue, options(10)).expect("a reactor");
+    let mut echo = Echo::new(&mut reactor);
+    let clients = asking(&mut reactor, &mut echo, address, ["GET"; 2]);
+    reactor.poll(None).expect("poll");
+    let mut job = reactor.next(&mut echo.workspace, &echo.exchange, &Quiet).expect("a request");
+    echo.answer(&echo.workspace.request(&mut job));
+    assert!(!clients.iter().any(sent));
+    reactor.gather(&Quiet);
+    assert_eq!(clients.iter().filter(|client| sent(client)).count(), 1);
+    reactor.finish(job.finish(&echo.exchange));
+    echo.turn(&mut reactor);
+    assert!(clients.iter().all(sent));
 }

@@ -31,7 +31,7 @@ pub const FAILED: i32 = 255;
 pub fn serve(
     py: Python<'_>,
     seat: &Seat<'_>,
-    reactor: Reactor<'_>,
+    mut reactor: Reactor<'_>,
     mut apps: Vec<Wsgi>,
 ) -> io::Result<i32> {
     let exchanges: Vec<_> = apps.iter().map(|_| reactor.exchange()).collect();

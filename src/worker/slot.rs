@@ -102,7 +102,9 @@ impl Slot<'_, '_> {
     /// To be called before the first turn; `true` when the worker is to end.
     pub(super) fn begin(&self, driver: &mut Driver<'_, '_>) -> bool {
         let over = self.control.attend(driver);
-        if !over {
+        if over {
+            driver.reactor.send_held();
+        } else {
             driver.reactor.set_busy(false);
         }
         over

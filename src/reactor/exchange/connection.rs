@@ -75,6 +75,7 @@ impl Exchange {
     /// # Errors
     /// [`Refusal::Over`], or the error of dup(2).
     pub fn take_over(&self, serial: u64) -> Result<OwnedFd, Refusal<io::Error>> {
+        self.send_held();
         let mut response = self.lock();
         let stream = match &response.stream {
             Some(stream) if response.serial == serial => stream,

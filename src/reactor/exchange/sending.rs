@@ -18,6 +18,8 @@ use crate::sys::{socket::Io, time};
 /// Pieces up to this size are copied into one buffer with what goes before them; larger ones are
 /// sent from where they are.
 const COPY_LIMIT: usize = 16 * 1024;
+/// Responses up to this size may be held back.
+const HOLD_LIMIT: usize = 4 * 1024;
 /// When a piece of a body goes out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
@@ -85,7 +87,7 @@ impl Response {
         Self {
             serial: 0,
             phase: Phase::Over,
-            facts: Facts { minor: 1, head: false, keep_alive: false, at_once: false },
+            facts: Facts { minor: 1, head: false, keep_alive: false, at_once: false, hold: false },
             stream: None,
             status: Vec::new(),
             headers: HeaderBlock::new(),
@@ -211,9 +213,28 @@ impl Response {
             self.scratch.extend_from_slice(suffix);
             return Ok(Progress::Open);
         }
+        if self.facts.hold
+            && !self.taken_over
+            && self.is_whole()
+            && self.scratch.len() + body.len() <= HOLD_LIMIT
+        {
+            self.output.push_bytes(&self.scratch);
+            self.output.push_bytes(body);
+            self.output.push_bytes(suffix);
+            self.scratch.clear();
+            return Ok(Progress::Held);
+        }
         self.close_follows = when == When::End && self.facts.at_once;
         self.transmit(body, suffix, hold)?;
         Ok(if self.output.buffered() > self.high_water { Progress::Full } else { Progress::Open })
+    }
+
+    /// Whether the client needs nothing more than what is there already.
+    fn is_whole(&self) -> bool {
+        let body = self.plan.map(|plan| plan.body);
+        self.phase == Phase::Complete
+            || self.remaining == 0
+                && matches!(body, Some(ResponseBody::Length(_) | ResponseBody::Forbidden))
     }
 
     /// Sends `103 Early Hints` (RFC 8297), which is only of use before the response, and to clients
@@ -265,7 +286,7 @@ impl Response {
         }
     }
 
-    fn flush(&mut self) -> Result<(), Refusal> {
+    pub(super) fn flush(&mut self) -> Result<(), Refusal> {
         let Some(stream) = &self.stream else { return Err(Refusal::Over) };
         match self.output.flush(stream) {
             Ok(Flush::Drained | Flush::Blocked) => Ok(()),

@@ -236,7 +236,7 @@ fn no_thread_waits_while_there_is_work_and_all_come_to_an_end() {
     let listeners = Listener::bind_all(&[Address::Unix(path.clone())], 16).expect("a free path");
     let queue = Queue::new().expect("a queue");
     let settings = options(&Config::default()).expect("valid settings");
-    let reactor = Reactor::new(&listeners, &queue, settings).expect("a reactor");
+    let mut reactor = Reactor::new(&listeners, &queue, settings).expect("a reactor");
     let ring = Ring::new().expect("a ring");
     reactor.watch(ring.fd(), 0).expect("room");
     let exchanges: Vec<_> = (0..SLOTS).map(|_| reactor.exchange()).collect();

@@ -48,7 +48,8 @@ pub fn run(seed: u64, steps: u64) -> Tally {
             parts: Box::new(|number| {
                 let baton = batons[number].get_or_init(|| {
                     let reactor = Reactor::new(&ground.listeners, &ground.queue, ground.options());
-                    let reactor = reactor.expect("descriptors");
+                    let mut reactor = reactor.expect("descriptors");
+                    exchanges[number].iter().for_each(|exchange| reactor.attach(exchange));
                     let ring = Ring::new().expect("descriptors");
                     reactor.watch(ring.fd(), Control::RING).expect("room");
                     Baton::new(reactor, ring)
