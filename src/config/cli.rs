@@ -7,9 +7,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::number::{self, Base, NotInt};
-use super::setting::Shape;
+use super::setting::{Setting, Shape};
 use super::settings::TABLE;
-use super::settings::missing::MISSING;
 use super::value::{Value, quoted};
 use crate::error::Error;
 
@@ -58,17 +57,9 @@ pub fn parse(args: &[OsString]) -> Result<Parsed, Error> {
     }
 }
 
-/// How one option looks on the command line: a row of the table, or of what is missing.
-struct Flagged {
-    name: &'static str,
-    flags: &'static [&'static str],
-    shape: Shape,
-}
-
-fn options() -> impl Iterator<Item = Flagged> {
-    let table = TABLE.iter().map(|s| Flagged { name: s.name, flags: s.flags, shape: s.shape });
-    let missing = MISSING.iter().map(|m| Flagged { name: m.name, flags: m.flags, shape: m.shape });
-    table.chain(missing).filter(|option| !option.flags.is_empty())
+/// The settings that can be given on the command line.
+fn options() -> impl Iterator<Item = &'static Setting> {
+    TABLE.iter().filter(|setting| !setting.flags.is_empty())
 }
 
 fn long_flags() -> impl Iterator<Item = &'static str> {
@@ -76,7 +67,7 @@ fn long_flags() -> impl Iterator<Item = &'static str> {
     long.filter(|flag| flag.starts_with("--")).chain(["--help", "--version"])
 }
 
-/// The clap command: the table's settings under their sections, gunicorn's others hidden.
+/// The clap command: the table's settings under their sections, those that are not built hidden.
 pub fn command() -> Command {
     let app = Arg::new("APP_MODULE")
         .num_args(0..)
@@ -91,17 +82,13 @@ pub fn command() -> Command {
             .action(ArgAction::Version)
             .help("Print the version."),
     ];
-    let described = TABLE.iter().filter(|setting| !setting.flags.is_empty()).map(|setting| {
-        let arg = argument(setting.name, setting.flags, setting.shape);
+    let described = options().map(|setting| {
+        let arg = argument(setting);
         let arg = if setting.metavar.is_empty() { arg } else { arg.value_name(setting.metavar) };
         let first = setting.doc.first().copied().unwrap_or_default().trim().replace('`', "");
         let help = format!("{first} [{}]", setting.default_text());
-        arg.help(help).help_heading(setting.section.title())
+        arg.help(help).help_heading(setting.section.title()).hide(setting.unbuilt.is_some())
     });
-    let hidden = MISSING
-        .iter()
-        .filter(|missing| !missing.flags.is_empty())
-        .map(|missing| argument(missing.name, missing.flags, missing.shape).hide(true));
     Command::new("rgunicorn")
         .no_binary_name(true)
         .override_usage(USAGE)
@@ -113,12 +100,12 @@ pub fn command() -> Command {
         .arg(app)
         .args(general)
         .args(described)
-        .args(hidden)
 }
 
-fn argument(name: &'static str, flags: &'static [&'static str], shape: Shape) -> Arg {
+fn argument(setting: &'static Setting) -> Arg {
+    let name = setting.name;
     let mut arg = Arg::new(name);
-    for flag in flags {
+    for flag in setting.flags {
         arg = match (flag.strip_prefix("--"), flag.chars().nth(1)) {
             (Some(long), _) if arg.get_long().is_none() => arg.long(long),
             (Some(long), _) => arg.visible_alias(long),
@@ -126,12 +113,14 @@ fn argument(name: &'static str, flags: &'static [&'static str], shape: Shape) ->
             (None, None) => arg,
         };
     }
-    match shape {
+    match setting.shape {
         // The last of several wins, as in argparse.
         Shape::None | Shape::Switch(_) => arg.action(ArgAction::SetTrue).overrides_with(name),
         Shape::Many => value(arg).action(ArgAction::Append).num_args(1),
         Shape::Optional(_) => value(arg).overrides_with(name).num_args(0..=1),
-        Shape::One | Shape::Int | Shape::IntOr(_) => value(arg).overrides_with(name).num_args(1),
+        Shape::One | Shape::Int | Shape::IntOr(_) | Shape::Bits => {
+            value(arg).overrides_with(name).num_args(1)
+        }
     }
 }
 
@@ -163,8 +152,8 @@ fn attach_values(args: &[OsString]) -> Vec<OsString> {
 /// The flag, written out, that a word alone is, if that flag takes a value.
 fn valued_flag(word: &OsStr) -> Option<&'static str> {
     let word = word.to_str().filter(|word| word.len() > 1 && word.starts_with('-'))?;
-    let takes_value = |option: &Flagged| {
-        matches!(option.shape, Shape::One | Shape::Int | Shape::IntOr(_) | Shape::Many)
+    let takes_value = |option: &&Setting| {
+        !matches!(option.shape, Shape::None | Shape::Switch(_) | Shape::Optional(_))
     };
     let exact = options().filter(takes_value).flat_map(|option| option.flags).find(|f| **f == word);
     if exact.is_some() || !word.starts_with("--") {
@@ -193,7 +182,10 @@ fn flags(matches: &ArgMatches) -> Result<Flags, Error> {
         let value = match (option.shape, texts.pop()) {
             (Shape::Switch(on), _) => Value::Bool(on),
             (Shape::IntOr(word), Some(text)) if text == word => text.into(),
-            (Shape::Int | Shape::IntOr(_), Some(text)) => integer(&text, &name)?,
+            (Shape::Int | Shape::IntOr(_), Some(text)) => {
+                integer(number::int(&text, Base::Ten), "int", &text, &name)?
+            }
+            (Shape::Bits, Some(text)) => integer(bits(&text), "auto_int", &text, &name)?,
             (Shape::Many, Some(last)) => {
                 texts.push(last);
                 Value::List(texts.into_iter().map(Value::Str).collect())
@@ -207,18 +199,25 @@ fn flags(matches: &ArgMatches) -> Result<Flags, Error> {
     Ok(Flags { app, values })
 }
 
-/// argparse's `int`; what does not fit 64 bits is left to the validator.
-fn integer(text: &str, flags: &str) -> Result<Value, Error> {
-    match number::int(text, Base::Ten) {
+/// What argparse makes of a number; what does not fit 64 bits is left to the validator.
+fn integer(read: Result<i64, NotInt>, kind: &str, text: &str, flags: &str) -> Result<Value, Error> {
+    match read {
         Ok(number) => Ok(Value::Int(number)),
-        Err(NotInt::Range) => {
-            let text = text.trim().to_owned();
-            Ok(Value::Other { type_name: "int".into(), text })
-        }
+        Err(NotInt::Range) => Ok(Value::BigInt(text.trim().to_owned())),
         Err(NotInt::Form) => {
-            Err(usage(&format!("argument {flags}: invalid int value: {}", quoted(text))))
+            Err(usage(&format!("argument {flags}: invalid {kind} value: {}", quoted(text))))
         }
     }
+}
+
+/// A number as in a program, but with a leading zero for octal, as in a shell.
+fn bits(text: &str) -> Result<i64, NotInt> {
+    let mut chars = text.chars();
+    let octal = chars.next() == Some('0') && chars.next().is_some_and(|c| c.is_ascii_digit());
+    if octal {
+        return number::int(&format!("0o{}", &text[1..]), Base::Auto);
+    }
+    number::int(text, Base::Auto)
 }
 
 fn utf8(word: &OsStr, flags: &str) -> Result<String, Error> {

@@ -2,7 +2,7 @@
 
 use super::network;
 use super::number::{self, Base, NotInt};
-use super::setting::{Scope, Shape};
+use super::setting::{Refers, Scope, Shape};
 use super::value::{Value, quoted};
 
 /// What a setting holds and how it is validated.
@@ -13,6 +13,8 @@ pub trait Kind {
     const SHAPE: Shape;
     /// What it accepts, for the reference.
     const ACCEPTS: &'static str;
+    /// What it refers to in Python.
+    const REFERS: Refers = Refers::Nothing;
 
     /// Validates a value.
     ///
@@ -96,6 +98,40 @@ impl Kind for BigCount {
     }
 }
 
+/// A number from 0 to 4294967295 that the command line may write as a program would: `0x1f`, `0b1`.
+pub struct Code;
+
+impl Kind for Code {
+    type Out = u32;
+    const SHAPE: Shape = Shape::One;
+    const ACCEPTS: &'static str = "integer, 0 or more";
+
+    fn parse(value: &Value, scope: &Scope<'_>) -> Result<Self::Out, String> {
+        Count::parse(value, scope)
+    }
+
+    fn value(out: &Self::Out) -> Value {
+        Count::value(out)
+    }
+}
+
+/// Permission bits: a number that the command line takes for octal if it begins with 0.
+pub struct Mode;
+
+impl Kind for Mode {
+    type Out = u32;
+    const SHAPE: Shape = Shape::Bits;
+    const ACCEPTS: &'static str = "integer, 0 or more; the flag takes 022 as octal";
+
+    fn parse(value: &Value, scope: &Scope<'_>) -> Result<Self::Out, String> {
+        Count::parse(value, scope)
+    }
+
+    fn value(out: &Self::Out) -> Value {
+        Count::value(out)
+    }
+}
+
 /// Seconds. Bounded (136 years) so that a deadline computed from them always exists.
 pub struct Seconds;
 
@@ -142,7 +178,7 @@ impl Kind for Strings {
         match value {
             value if value.is_falsy() => Ok(Vec::new()),
             Value::Str(_) => Ok(vec![text(value)?]),
-            Value::List(items) => items.iter().map(text).collect(),
+            Value::List(items) | Value::Tuple(items) => items.iter().map(text).collect(),
             Value::Dict(items) => items.iter().map(|(key, _)| text(key)).collect(),
             other => Err(format!("'{}' object is not iterable", other.type_name())),
         }
@@ -240,7 +276,7 @@ pub fn boolean(value: &Value) -> Result<Option<bool>, String> {
 }
 
 /// A number from 0 to `most`. Text is read with `int(text, 0)`, booleans count as 0 and 1.
-fn positive(value: &Value, most: i64) -> Result<u64, String> {
+pub fn positive(value: &Value, most: i64) -> Result<u64, String> {
     let too_large = || format!("Value must be at most {most}: {}", value.text());
     let number = match value {
         Value::Int(number) => *number,
@@ -249,8 +285,7 @@ fn positive(value: &Value, most: i64) -> Result<u64, String> {
             NotInt::Form => invalid_int(text, 0),
             NotInt::Range => too_large(),
         })?,
-        // An int that does not fit 64 bits arrives as Other.
-        Value::Other { type_name, .. } if type_name == "int" => return Err(too_large()),
+        Value::BigInt(_) => return Err(too_large()),
         _ => return Err("int() can't convert non-string with explicit base".into()),
     };
     let positive =
@@ -272,10 +307,6 @@ mod tests {
         K::parse(&value.into(), &Scope { start: Path::new("/"), conf_file: true })
     }
 
-    fn other(type_name: &str, text: &str) -> Value {
-        Value::Other { type_name: type_name.into(), text: text.into() }
-    }
-
     #[test]
     fn numbers() {
         assert_eq!(parse::<Count>(3), Ok(3));
@@ -290,7 +321,7 @@ mod tests {
             (Value::Float(3.0), "int() can't convert non-string with explicit base"),
             (4_294_967_296.into(), "Value must be at most 4294967295: 4294967296"),
             (
-                other("int", "1000000000000000000000"),
+                Value::BigInt("1000000000000000000000".into()),
                 "Value must be at most 4294967295: 1000000000000000000000",
             ),
         ];

@@ -4,13 +4,13 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::cli::{self, Flags, Parsed};
-use super::setting::{Scope, Setting};
-use super::settings::{self, Config, TABLE, missing};
+use super::setting::{Refers, Scope, Setting};
+use super::settings::{self, Config, TABLE};
 use super::value::Value;
 use super::{Env, Origin, shell};
 use crate::error::Error;
 
-/// Executes conf files. Implemented where Python is known.
+/// What the configuration needs of the world. Implemented where Python is known.
 pub trait ConfFile {
     /// Executes `location` (PATH, `file:PATH` or `python:MODULE`) and returns the module-level names
     /// that are settings ([`super::is_setting`]), in the order of their definition.
@@ -18,6 +18,16 @@ pub trait ConfFile {
     /// # Errors
     /// The file is missing or failed; the error is what gunicorn says then.
     fn load(&mut self, location: &str) -> Result<Vec<(String, Value)>, Error>;
+
+    /// Makes the object of a value that stands for one: the function of a dotted path, the class
+    /// that a function returns. Other values come back as they are.
+    ///
+    /// # Errors
+    /// gunicorn's message when there is no such object.
+    fn resolve(&mut self, refers: Refers, value: Value) -> Result<Value, String>;
+
+    /// Tells the user something that is no error, in a line on standard error.
+    fn tell(&mut self, line: &str);
 }
 
 /// What a command line asks for.
@@ -70,27 +80,84 @@ impl Config {
             Both::Exit(text) => return Ok(Loaded::Exit(text)),
             Both::Flags(flags, more) => (flags, more),
         };
-        let mut config = from_environment(env, start)?;
+        let defaults = from_environment(env, start)?;
+        let mut layers = Layers { config: defaults.clone(), defaults, start, files };
         if let Some(app) = &flags.app {
-            let name = Value::from(app);
-            apply(&mut config, "default_proc_name", &name, &Origin::CommandLine, start)?;
+            layers.apply("default_proc_name", app.into(), &Origin::CommandLine)?;
         }
         if let Some(location) = conf_file(&flags, &more, start) {
             let origin = Origin::File(location.clone());
-            for (name, value) in files.load(&location)? {
-                apply(&mut config, &name, &value, &origin, start)?;
+            for (name, value) in layers.files.load(&location)? {
+                layers.apply(&name, value, &origin)?;
             }
         }
         for (flags, origin) in [(&more, Origin::CmdArgs), (&flags, Origin::CommandLine)] {
             for (name, value) in &flags.values {
-                apply(&mut config, name, value, &origin, start)?;
+                layers.apply(name, value.clone(), &origin)?;
             }
         }
+        let mut config = layers.config;
         config.app = flags.app;
         if config.application().is_none() {
             return Err(Error::config("No application module specified."));
         }
         Ok(Loaded::Run(Box::new(config)))
+    }
+}
+
+/// The configuration while its layers are put on each other.
+struct Layers<'a> {
+    config: Config,
+    /// The weakest layer alone.
+    defaults: Config,
+    start: &'a Path,
+    files: &'a mut dyn ConfFile,
+}
+
+impl Layers<'_> {
+    /// Puts a value of a layer into the configuration.
+    fn apply(&mut self, name: &str, value: Value, origin: &Origin) -> Result<(), Error> {
+        let Some(setting) = settings::find(name) else { return Ok(()) };
+        let given = matches!(origin, Origin::File(_)).then(|| value.text());
+        self.set(setting, value, origin).map_err(|message| {
+            let sentence = format!("{message} ({})", origin.place(setting.name, setting.flags));
+            match given {
+                Some(value) => {
+                    let text =
+                        format!("Invalid value for {name}: {value}\n\n\nError: {sentence}\n");
+                    Error::complete(1, text)
+                }
+                None => Error::config(sentence),
+            }
+        })?;
+        self.refuse_unbuilt(setting, origin)?;
+        self.config.origins.insert(setting.name, origin.clone());
+        Ok(())
+    }
+
+    fn set(&mut self, setting: &Setting, value: Value, origin: &Origin) -> Result<(), String> {
+        let value = self.files.resolve(setting.refers, value)?;
+        let scope = Scope { start: self.start, conf_file: matches!(origin, Origin::File(_)) };
+        (setting.set)(&mut self.config, &value, &scope)?;
+        if let Some(line) = setting.notice.and_then(|notice| notice(&self.config, &scope)) {
+            self.files.tell(&line);
+        }
+        Ok(())
+    }
+
+    /// Refuses a value that asks for what rgunicorn does not do yet.
+    fn refuse_unbuilt(&self, setting: &Setting, origin: &Origin) -> Result<(), Error> {
+        let Some(harmless) = setting.unbuilt else { return Ok(()) };
+        let value = (setting.get)(&self.config);
+        if value == (setting.get)(&self.defaults) || harmless().contains(&value) {
+            return Ok(());
+        }
+        Err(Error::config(format!(
+            "rgunicorn does not have the setting '{}' yet ({}); remove it, or keep gunicorn for this \
+             application",
+            setting.name,
+            origin.place(setting.name, setting.flags)
+        )))
     }
 }
 
@@ -118,15 +185,22 @@ fn parse_both(args: &[OsString], env: Env<'_>) -> Result<Both, Error> {
 fn from_environment(env: Env<'_>, start: &Path) -> Result<Config, Error> {
     let mut config = Config::defaults(&Scope { start, conf_file: false }).map_err(Error::config)?;
     for setting in TABLE {
-        let Some((from, text)) = setting.env.as_ref().and_then(|from| Some((from, env(from.var)?)))
-        else {
-            continue;
-        };
-        let origin = Origin::Environment(from.var);
-        let value = (from.read)(&text).map_err(|message| {
-            Error::config(format!("{message} ({})", origin.place(setting.name, setting.flags)))
-        })?;
-        set(&mut config, setting, &value, &origin, start)?;
+        for from in setting.env {
+            let Some(text) = env(from.var) else { continue };
+            let origin = Origin::Environment(from.var);
+            let scope = Scope { start, conf_file: false };
+            let set = |value| (setting.set)(&mut config, &value, &scope);
+            match (from.read)(&text).and_then(|value| value.map(set).transpose()) {
+                Ok(None) => {}
+                Ok(Some(())) => {
+                    config.origins.insert(setting.name, origin);
+                }
+                Err(message) => {
+                    let place = origin.place(setting.name, setting.flags);
+                    return Err(Error::config(format!("{message} ({place})")));
+                }
+            }
+        }
     }
     Ok(config)
 }
@@ -141,80 +215,60 @@ fn conf_file(flags: &Flags, more: &Flags, start: &Path) -> Option<String> {
     flags.text("config").or_else(|| more.text("config")).map(String::from).or_else(default)
 }
 
-/// Puts a value of a layer into the configuration.
-fn apply(
-    config: &mut Config,
-    name: &str,
-    value: &Value,
-    origin: &Origin,
-    start: &Path,
-) -> Result<(), Error> {
-    if let Some(setting) = settings::find(name) {
-        return set(config, setting, value, origin, start);
-    }
-    match missing::find(name) {
-        Some(missing) if !missing.is_harmless(value) => Err(Error::config(format!(
-            "rgunicorn does not have the setting '{name}' yet ({}); remove it, or keep gunicorn for \
-             this application",
-            origin.place(name, missing.flags)
-        ))),
-        _ => Ok(()),
-    }
-}
-
-fn set(
-    config: &mut Config,
-    setting: &Setting,
-    value: &Value,
-    origin: &Origin,
-    start: &Path,
-) -> Result<(), Error> {
-    let conf_file = matches!(origin, Origin::File(_));
-    (setting.set)(config, value, &Scope { start, conf_file }).map_err(|message| {
-        let sentence = format!("{message} ({})", origin.place(setting.name, setting.flags));
-        if conf_file {
-            let (name, value) = (setting.name, value.text());
-            let text = format!("Invalid value for {name}: {value}\n\n\nError: {sentence}\n");
-            Error::complete(1, text)
-        } else {
-            Error::config(sentence)
-        }
-    })?;
-    config.origins.insert(setting.name, origin.clone());
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::object::testing::function;
     use std::collections::HashMap;
 
     /// Conf files by location, instead of Python.
     #[derive(Default)]
-    struct Files(HashMap<&'static str, Vec<(&'static str, Value)>>);
+    struct Files {
+        files: HashMap<&'static str, Vec<(&'static str, Value)>>,
+        told: Vec<String>,
+    }
 
     impl ConfFile for Files {
         fn load(&mut self, location: &str) -> Result<Vec<(String, Value)>, Error> {
-            match self.0.get(location) {
+            match self.files.get(location) {
                 Some(values) => {
                     Ok(values.iter().map(|(name, value)| ((*name).into(), value.clone())).collect())
                 }
                 None => Err(Error::config(format!("'{location}' doesn't exist"))),
             }
         }
+
+        /// There is one function, and it takes two parameters.
+        fn resolve(&mut self, refers: Refers, value: Value) -> Result<Value, String> {
+            match (refers, value) {
+                (Refers::Callable, Value::Str(path)) if path == "shop.hook" => {
+                    Ok(function("hook", 2).into())
+                }
+                (Refers::Callable, Value::Str(path)) => Err(format!("no {path}")),
+                (_, value) => Ok(value),
+            }
+        }
+
+        fn tell(&mut self, line: &str) {
+            self.told.push(line.into());
+        }
     }
 
     fn conf(values: &[(&'static str, Value)]) -> Files {
-        Files(HashMap::from([("c.py", values.to_vec())]))
+        Files { files: HashMap::from([("c.py", values.to_vec())]), ..Files::default() }
     }
 
     /// Loads with a line of arguments, `NAME=VALUE` variables and conf files; starts in `/`.
     fn load(line: &str, vars: &[(&str, &str)], mut files: Files) -> Result<Config, Error> {
+        load_with(line, vars, &mut files)
+    }
+
+    fn load_with(line: &str, vars: &[(&str, &str)], files: &mut Files) -> Result<Config, Error> {
         let args: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
         let env = |name: &str| {
             vars.iter().find(|(other, _)| *other == name).map(|(_, value)| (*value).to_owned())
         };
-        match Config::load(&args, &env, Path::new("/"), &mut files)? {
+        match Config::load(&args, &env, Path::new("/"), files)? {
             Loaded::Run(config) => Ok(*config),
             Loaded::Exit(text) => panic!("exits with {text}"),
         }
@@ -279,7 +333,8 @@ mod tests {
     fn one_conf_file_is_taken() {
         let files = || {
             let one = ("one.py", vec![("workers", 1.into()), ("backlog", 10.into())]);
-            Files(HashMap::from([one, ("two.py", vec![("workers", 2.into())])]))
+            let files = HashMap::from([one, ("two.py", vec![("workers", 2.into())])]);
+            Files { files, ..Files::default() }
         };
         let vars = [("GUNICORN_CMD_ARGS", "-c two.py")];
         let config = load("app:app -c one.py", &vars, files()).unwrap();
@@ -352,20 +407,44 @@ mod tests {
 
     #[test]
     fn what_is_not_there_yet_is_refused_unless_it_asks_for_nothing() {
-        let error = refused("app:app --reload", &[], Files::default());
+        let error = refused("app:app --daemon", &[], Files::default());
         assert_eq!(
             error,
-            "\nError: rgunicorn does not have the setting 'reload' yet (--reload on the command \
+            "\nError: rgunicorn does not have the setting 'daemon' yet (-D/--daemon on the command \
              line); remove it, or keep gunicorn for this application\n"
         );
-        let hook = Value::Other { type_name: "function".into(), text: "<function f>".into() };
-        let error = refused("app:app -c c.py", &[], conf(&[("post_fork", hook)]));
-        assert!(error.contains("'post_fork' yet (post_fork in c.py)"), "{error}");
         let error = refused("app:app", &[("GUNICORN_CMD_ARGS", "--certfile x")], Files::default());
         assert!(error.contains("(--certfile in GUNICORN_CMD_ARGS)"), "{error}");
+        // The validator comes first.
+        let files = conf(&[("ssl_context", function("f", 3).into())]);
+        let error = refused("app:app -c c.py", &[], files);
+        assert!(error.contains("\nError: Value must have an arity of: 2 (ssl_context in c.py)"));
+        let files = conf(&[("ssl_context", "shop.hook".into())]);
+        let error = refused("app:app -c c.py", &[], files);
+        assert!(error.contains("'ssl_context' yet (ssl_context in c.py)"), "{error}");
+        let files = conf(&[("ssl_context", "shop.other".into())]);
+        let error = refused("app:app -c c.py", &[], files);
+        assert!(error.ends_with("\nError: no shop.other (ssl_context in c.py)\n"), "{error}");
 
-        let files = conf(&[("reload", false.into()), ("umask", 0.into()), ("user", Value::None)]);
-        load("app:app -c c.py --no-control-socket --umask 0", &[], files).unwrap();
+        let files = conf(&[("daemon", false.into()), ("dirty_apps", Value::None)]);
+        let line = "app:app -c c.py --no-control-socket --cert-reqs 0x0 --http-protocols H1";
+        load(line, &[], files).unwrap();
+        let home = ("HOME", "/home/me");
+        let same = "app:app --control-socket /home/me/.gunicorn/gunicorn.ctl";
+        load(same, &[home], Files::default()).unwrap();
+        assert!(load(same, &[], Files::default()).is_err());
+    }
+
+    #[test]
+    fn deprecated_settings_are_told_of() {
+        let mut files = Files::default();
+        let config = load_with("app:app --ssl-version 2", &[], &mut files).unwrap();
+        assert_eq!(config.ssl_version, "2".into());
+        assert_eq!(files.told.len(), 1);
+        assert!(files.told[0].starts_with("Warning: option `ssl_version` is deprecated"));
+        let mut files = conf(&[("ssl_version", 2.into())]);
+        load_with("app:app -c c.py", &[], &mut files).unwrap();
+        assert!(files.told.is_empty());
     }
 
     #[test]

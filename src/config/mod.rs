@@ -1,10 +1,13 @@
 //! Settings: the table, the layers they come from, and the references derived from it.
 
+mod callables;
+mod choice;
 pub mod cli;
 mod kinds;
 pub mod layers;
 mod network;
 pub mod number;
+pub mod object;
 pub mod origin;
 pub mod reference;
 pub mod setting;
@@ -17,6 +20,7 @@ pub mod value;
 use std::path::{Path, PathBuf};
 
 pub use layers::{ConfFile, Loaded, early};
+pub use object::Object;
 pub use origin::Origin;
 pub use settings::{Config, HeaderMap, MOST_THREADS, ProxyMode};
 
@@ -64,7 +68,7 @@ impl Config {
     pub fn rows(&self) -> Vec<(&'static str, String)> {
         let mut rows: Vec<_> = settings::TABLE
             .iter()
-            .map(|setting| (setting.name, (setting.get)(self).text()))
+            .map(|setting| (setting.name, (setting.get)(self).shown()))
             .collect();
         rows.sort_unstable();
         rows
@@ -79,10 +83,9 @@ impl Default for Config {
     }
 }
 
-/// Whether a module-level name of a conf file is a setting: one of ours, or one of gunicorn's that
-/// has to be refused.
+/// Whether a module-level name of a conf file is a setting.
 pub fn is_setting(name: &str) -> bool {
-    settings::find(name).is_some() || settings::missing::find(name).is_some()
+    settings::find(name).is_some()
 }
 
 /// The directory the program was started in: `PWD` if that names the working directory (it keeps
@@ -109,7 +112,6 @@ fn is_same_file(a: &Path, b: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::settings::TABLE;
-    use super::settings::missing::MISSING;
     use super::*;
     use std::collections::HashSet;
 
@@ -129,12 +131,6 @@ mod tests {
             let valued = !switch && !setting.flags.is_empty();
             assert_eq!(valued, !setting.metavar.is_empty(), "{}", setting.name);
             for flag in setting.flags {
-                assert!(flags.insert(*flag), "{flag} twice");
-            }
-        }
-        for missing in MISSING {
-            assert!(names.insert(missing.name), "{} twice", missing.name);
-            for flag in missing.flags {
                 assert!(flags.insert(*flag), "{flag} twice");
             }
         }

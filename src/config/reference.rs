@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use super::Origin;
 use super::setting::{Section, Setting};
-use super::settings::missing::MISSING;
 use super::settings::{self, Config, TABLE};
 
 /// What `--print-config` prints: a line per setting, sorted by name, in gunicorn's format. With
@@ -46,7 +45,6 @@ pub fn markdown() -> String {
         }
         entry(&mut out, setting);
     }
-    missing(&mut out);
     out
 }
 
@@ -67,26 +65,22 @@ fn entry(out: &mut String, setting: &Setting) {
     let flags = if flags.is_empty() { "none".to_owned() } else { flags.join(", ") };
     let _ = writeln!(out, "- Flags: {flags}");
     let default = setting.default_text();
-    let _ = match &setting.env {
-        Some(from) => writeln!(out, "- Default: `{default}`, or by the variable `{}`", from.var),
-        None => writeln!(out, "- Default: `{default}`"),
-    };
+    let default = if default.is_empty() { "empty".to_owned() } else { format!("`{default}`") };
+    let _ = write!(out, "- Default: {default}");
+    for from in setting.env {
+        let _ = write!(out, ", or by the variable `{}`", from.var);
+    }
+    out.push('\n');
     let _ = writeln!(out, "- Accepts: {}", setting.accepts);
-    let _ = writeln!(out, "- Changes: {}\n", setting.reload);
+    let _ = writeln!(out, "- Changes: {}", setting.reload);
+    if let Some(harmless) = setting.unbuilt {
+        let harmless: Vec<String> =
+            harmless().iter().map(|value| format!(" or `{}`", value.text())).collect();
+        let _ = writeln!(out, "- Not there yet: only the default{} is accepted", harmless.concat());
+    }
+    out.push('\n');
     for line in setting.doc {
         let _ = writeln!(out, "{}", line.trim());
-    }
-}
-
-fn missing(out: &mut String) {
-    out.push_str(
-        "\n## gunicorn's settings that are not there yet\n\n\
-         Setting one of them is refused with a sentence, unless the value is gunicorn's default.\n\n\
-         | Setting | Flags |\n|---|---|\n",
-    );
-    for missing in MISSING {
-        let flags: Vec<String> = missing.flags.iter().map(|flag| format!("`{flag}`")).collect();
-        let _ = writeln!(out, "| `{}` | {} |", missing.name, flags.join(", "));
     }
 }
 

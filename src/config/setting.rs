@@ -19,9 +19,16 @@ pub struct Setting {
     pub shape: Shape,
     /// What values it accepts, in a few words.
     pub accepts: &'static str,
-    /// The environment variable that changes its default.
-    pub env: Option<FromEnv>,
+    /// The environment variables that change its default, the last one first of all.
+    pub env: &'static [FromEnv],
     pub reload: Reload,
+    /// What text in it stands for, besides itself.
+    pub refers: Refers,
+    /// Present while the feature is not built: values other than the default are refused then, unless
+    /// they are one of these, with which gunicorn does what rgunicorn does anyway.
+    pub unbuilt: Option<fn() -> Vec<Value>>,
+    /// What to tell the user about a value that was given, if anything.
+    pub notice: Option<Notice>,
     /// The documentation, line by line; the first line stands alone in `--help`.
     pub doc: &'static [&'static str],
     /// The default when no environment variable changes it, before validation.
@@ -35,15 +42,29 @@ pub struct Setting {
 impl Setting {
     /// The default as a conf file would write it.
     pub fn default_text(&self) -> String {
-        (self.default)().text()
+        (self.default)().shown()
     }
+}
+
+/// Makes a line for standard error of a configuration in which the setting has just been set.
+pub type Notice = fn(&Config, &Scope<'_>) -> Option<String>;
+
+/// What a value of a setting refers to in Python.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refers {
+    /// Nothing.
+    Nothing,
+    /// Something to call; text is its dotted path.
+    Callable,
+    /// A class; a function is called to get it.
+    Class,
 }
 
 /// An environment variable that changes a default.
 pub struct FromEnv {
     pub var: &'static str,
-    /// Makes the value, before validation, of the variable's text.
-    pub read: fn(&str) -> Result<Value, String>,
+    /// Makes the value, before validation, of the variable's text; `None` to leave it as it is.
+    pub read: fn(&str) -> Result<Option<Value>, String>,
 }
 
 /// What validation may depend on besides the value.
@@ -68,6 +89,8 @@ pub enum Shape {
     Int,
     /// A flag with one value, decimal or this word.
     IntOr(&'static str),
+    /// A flag with one value, a number as in a program; one with a leading zero is octal.
+    Bits,
     /// A flag with one value that may be repeated.
     Many,
     /// A flag with a value that may be left out, which then is this.
@@ -106,6 +129,12 @@ pub enum Section {
     ServerMechanics,
     Logging,
     ProcessNaming,
+    ServerHooks,
+    Ssl,
+    Http2,
+    DirtyArbiters,
+    DirtyArbiterHooks,
+    Control,
     /// Ours: gunicorn has no settings of this kind.
     ClientsAndBuffers,
 }
@@ -121,6 +150,12 @@ impl Section {
             Self::ServerMechanics => "Server Mechanics",
             Self::Logging => "Logging",
             Self::ProcessNaming => "Process Naming",
+            Self::ServerHooks => "Server Hooks",
+            Self::Ssl => "SSL",
+            Self::Http2 => "HTTP/2",
+            Self::DirtyArbiters => "Dirty Arbiters",
+            Self::DirtyArbiterHooks => "Dirty Arbiter Hooks",
+            Self::Control => "Control",
             Self::ClientsAndBuffers => "Slow Clients and Large Bodies",
         }
     }
@@ -139,8 +174,10 @@ impl Section {
 ///     flags: ["-x", "--name"],              // none for conf file only
 ///     metavar: "INT",                       // "" where it takes no value
 ///     default: 1,                           // anything a Value can be made of; validated
-///     env: "VAR" => |text| Ok(text.into()), // optional: the variable that changes the default
+///     env: "VAR" => |text| Ok(Some(text.into())), // optional: a variable that changes the default
 ///     reload: Live,
+///     notice: |config, _| None,             // optional: what to tell the user about a value
+///     unbuilt: [],                          // optional: the feature is not there yet
 /// }
 /// ```
 macro_rules! settings {
@@ -153,13 +190,15 @@ macro_rules! settings {
             flags: [$($flag:literal),*],
             metavar: $metavar:literal,
             default: $default:expr,
-            $(env: $var:literal => $read:expr,)?
+            $(env: $var:literal => $read:expr,)*
             reload: $reload:ident,
+            $(notice: $notice:expr,)?
+            $(unbuilt: [$($harmless:expr),*],)?
         }
     )+ })+) => {
         /// The complete configuration: one field per setting, under gunicorn's names.
         #[allow(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
-        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[derive(Clone, Debug, PartialEq)]
         pub struct Config {
             /// The application of the command line (`MODULE[:CALLABLE]`), if it names one.
             pub app: Option<String>,
@@ -190,8 +229,11 @@ macro_rules! settings {
             metavar: $metavar,
             shape: <$kind as Kind>::SHAPE,
             accepts: <$kind as Kind>::ACCEPTS,
-            env: settings!(@env $($var => $read)?),
+            env: &[$(FromEnv { var: $var, read: $read }),*],
             reload: Reload::$reload,
+            refers: <$kind as Kind>::REFERS,
+            unbuilt: settings!(@unbuilt $([$($harmless),*])?),
+            notice: settings!(@notice $($notice)?),
             doc: &[$($doc),+],
             default: || Value::from($default),
             set: |config, value, scope| {
@@ -201,8 +243,10 @@ macro_rules! settings {
             get: |config| <$kind as Kind>::value(&config.$name),
         }, )+)+];
     };
-    (@env) => { None };
-    (@env $var:literal => $read:expr) => { Some(FromEnv { var: $var, read: $read }) };
+    (@unbuilt) => { None };
+    (@unbuilt [$($harmless:expr),*]) => { Some(|| vec![$(Value::from($harmless)),*]) };
+    (@notice) => { None };
+    (@notice $notice:expr) => { Some($notice) };
 }
 
 pub(super) use settings;

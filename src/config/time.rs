@@ -20,8 +20,10 @@ impl Kind for Time {
         let number = match value {
             Value::Float(number) => *number,
             Value::Str(text) => decimal(number::strip(text)).ok_or_else(no_number)?,
-            Value::None | Value::List(_) | Value::Dict(_) => return Err(no_number()),
-            whole => return Seconds::parse(whole, scope).map(Duration::from_secs),
+            Value::Int(_) | Value::Bool(_) | Value::BigInt(_) => {
+                return Seconds::parse(value, scope).map(Duration::from_secs);
+            }
+            _ => return Err(no_number()),
         };
         if number < 0.0 {
             return Err(format!("Value must be positive: {}", value.text()));
@@ -82,7 +84,7 @@ mod tests {
         for (negative, text) in [(Value::Int(-1), "-1"), ("-0.5".into(), "-0.5")] {
             assert_eq!(parse(negative), Err(format!("Value must be positive: {text}")));
         }
-        let huge = Value::Other { type_name: "int".into(), text: "9".repeat(30) };
+        let huge = Value::BigInt("9".repeat(30));
         for large in [Value::Int(4_294_967_296), Value::Float(f64::INFINITY), huge] {
             let error = parse(large).unwrap_err();
             assert!(error.starts_with("Value must be at most 4294967295: "), "{error}");

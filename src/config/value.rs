@@ -2,22 +2,27 @@
 
 use std::fmt::Write as _;
 
+use super::object::Object;
+
 /// A neutral value: what a Python conf file can hold, without Python.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     None,
     Bool(bool),
     Int(i64),
+    /// An integer beyond 64 bits, in decimal.
+    BigInt(String),
     Float(f64),
     Str(String),
-    /// Any iterable that is neither text nor a mapping: list, tuple, set, generator.
+    /// A list, or at the top of a value any iterable that is neither text nor a mapping.
     List(Vec<Value>),
+    Tuple(Vec<Value>),
     Dict(Vec<(Value, Value)>),
-    /// Anything else: its type's name and what Python's `str()` says of it.
-    Other {
-        type_name: String,
-        text: String,
-    },
+    /// Any other Python object.
+    Object(Object),
+    /// The function that does what happens when a hook is not set, by gunicorn's name for it. Only
+    /// defaults are such a value.
+    Unset(&'static str),
 }
 
 impl Value {
@@ -25,6 +30,7 @@ impl Value {
     pub fn text(&self) -> String {
         match self {
             Self::Str(text) => text.clone(),
+            Self::Object(object) => object.text.clone(),
             other => other.repr(),
         }
     }
@@ -36,18 +42,30 @@ impl Value {
             Self::Bool(true) => "True".into(),
             Self::Bool(false) => "False".into(),
             Self::Int(number) => number.to_string(),
+            Self::BigInt(digits) => digits.clone(),
             Self::Float(number) => format!("{number:?}"),
             Self::Str(text) => quoted(text),
-            Self::List(items) => {
-                let items: Vec<String> = items.iter().map(Self::repr).collect();
-                format!("[{}]", items.join(", "))
-            }
+            Self::List(items) => format!("[{}]", joined(items)),
+            Self::Tuple(items) if items.len() == 1 => format!("({},)", joined(items)),
+            Self::Tuple(items) => format!("({})", joined(items)),
             Self::Dict(items) => {
                 let items: Vec<String> =
                     items.iter().map(|(key, value)| pair(key, value)).collect();
                 format!("{{{}}}", items.join(", "))
             }
-            Self::Other { text, .. } => text.clone(),
+            Self::Object(object) => object.repr.clone(),
+            Self::Unset(name) => format!("<{name}()>"),
+        }
+    }
+
+    /// The value as gunicorn's `--print-config` shows it: functions and classes by their names.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Object(object) if object.arity.is_some() => match &object.qualname {
+                Some(name) => format!("<{name}()>"),
+                None => object.text.clone(),
+            },
+            other => other.text(),
         }
     }
 
@@ -56,12 +74,14 @@ impl Value {
         match self {
             Self::None => "NoneType",
             Self::Bool(_) => "bool",
-            Self::Int(_) => "int",
+            Self::Int(_) | Self::BigInt(_) => "int",
             Self::Float(_) => "float",
             Self::Str(_) => "str",
             Self::List(_) => "list",
+            Self::Tuple(_) => "tuple",
             Self::Dict(_) => "dict",
-            Self::Other { type_name, .. } => type_name,
+            Self::Object(object) => &object.type_name,
+            Self::Unset(_) => "function",
         }
     }
 
@@ -74,11 +94,16 @@ impl Value {
             Self::Int(number) => *number == 0,
             Self::Float(number) => *number == 0.0,
             Self::Str(text) => text.is_empty(),
-            Self::List(items) => items.is_empty(),
+            Self::List(items) | Self::Tuple(items) => items.is_empty(),
             Self::Dict(items) => items.is_empty(),
-            Self::Other { .. } => false,
+            Self::BigInt(_) | Self::Object(_) | Self::Unset(_) => false,
         }
     }
+}
+
+fn joined(items: &[Value]) -> String {
+    let items: Vec<String> = items.iter().map(Value::repr).collect();
+    items.join(", ")
 }
 
 fn pair(key: &Value, value: &Value) -> String {
@@ -162,6 +187,12 @@ impl From<Option<&String>> for Value {
     }
 }
 
+impl From<Object> for Value {
+    fn from(object: Object) -> Self {
+        Self::Object(object)
+    }
+}
+
 impl<T: Into<Value>, const N: usize> From<[T; N]> for Value {
     fn from(items: [T; N]) -> Self {
         Self::List(items.into_iter().map(Into::into).collect())
@@ -197,6 +228,8 @@ mod tests {
     fn containers_show_the_repr_of_their_elements() {
         let list = Value::from(["a", "b"]);
         assert_eq!(list.text(), "['a', 'b']");
+        assert_eq!(Value::Tuple(vec!["a".into(), 1.into()]).text(), "('a', 1)");
+        assert_eq!(Value::Tuple(vec![Value::None]).text(), "(None,)");
         let dict = Value::Dict(vec![("k".into(), Value::Int(1)), (Value::None, list)]);
         assert_eq!(dict.text(), "{'k': 1, None: ['a', 'b']}");
         assert_eq!(Value::from("plain").text(), "plain");

@@ -2,20 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use pyo3::exceptions::{PyModuleNotFoundError, PySystemExit};
+use pyo3::exceptions::{PyAttributeError, PyModuleNotFoundError, PySystemExit};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyModule, PyString};
+use pyo3::types::{PyDict, PyInt, PyModule};
 
+use crate::config::setting::Refers;
 use crate::config::value::{Value, quoted};
-use crate::config::{ConfFile, is_setting};
+use crate::config::{ConfFile, Object, is_setting};
 use crate::error::{Error, reason};
 use crate::log;
+use crate::python::{objects, values};
 
 /// The name a conf file has as a module.
 const MODULE: &str = "__config__";
-
-/// Deepest nesting of containers that is looked into; what lies deeper stays opaque.
-const DEPTH: u32 = 8;
 
 /// Executes conf files in the interpreter, which must have been initialised.
 pub struct PythonConf {
@@ -45,6 +44,22 @@ impl ConfFile for PythonConf {
             flush(py);
             settings(&module?).map_err(|error| failure(py, location, &error))
         })
+    }
+
+    fn resolve(&mut self, refers: Refers, value: Value) -> Result<Value, String> {
+        match (refers, &value) {
+            (Refers::Callable, Value::Str(path)) => Python::attach(|py| import_object(py, path)),
+            (Refers::Class, Value::Object(object))
+                if ["function", "method"].contains(&object.type_name.as_str()) =>
+            {
+                Python::attach(|py| call(py, object))
+            }
+            _ => Ok(value),
+        }
+    }
+
+    fn tell(&mut self, line: &str) {
+        log::say(line);
     }
 }
 
@@ -202,53 +217,39 @@ fn settings(module: &Bound<'_, PyModule>) -> PyResult<Vec<(String, Value)>> {
     for (name, value) in module.dict() {
         let Ok(name) = name.extract::<String>() else { continue };
         if is_setting(&name) {
-            settings.push((name, convert(&value, DEPTH)?));
+            settings.push((name, values::convert(&value)?));
         }
     }
     Ok(settings)
 }
 
-fn convert(value: &Bound<'_, PyAny>, depth: u32) -> PyResult<Value> {
-    if value.is_none() {
-        return Ok(Value::None);
-    }
-    if let Ok(on) = value.cast::<PyBool>() {
-        return Ok(Value::Bool(on.is_true()));
-    }
-    if value.is_instance_of::<PyInt>() {
-        return Ok(value.extract().map_or_else(|_| opaque(value), Value::Int));
-    }
-    if let Ok(number) = value.cast::<PyFloat>() {
-        return Ok(Value::Float(number.value()));
-    }
-    if let Ok(text) = value.cast::<PyString>() {
-        // Lone surrogates have no UTF-8.
-        return Ok(text.to_str().map_or_else(|_| opaque(value), Value::from));
-    }
-    if depth == 0 || value.is_callable() || value.is_instance_of::<PyBytes>() {
-        return Ok(opaque(value));
-    }
-    if let Ok(dict) = value.cast::<PyDict>() {
-        let items = dict.iter();
-        let items =
-            items.map(|(key, item)| Ok((convert(&key, depth - 1)?, convert(&item, depth - 1)?)));
-        return items.collect::<PyResult<_>>().map(Value::Dict);
-    }
-    match value.try_iter() {
-        Ok(items) => {
-            items.map(|item| convert(&item?, depth - 1)).collect::<PyResult<_>>().map(Value::List)
+/// The object that a dotted path names, with gunicorn's messages.
+fn import_object(py: Python<'_>, path: &str) -> Result<Value, String> {
+    let Some((module, name)) = path.rsplit_once('.') else {
+        return Err(format!(
+            "Value '{path}' is not import string. Format: module[.submodules...].object"
+        ));
+    };
+    let found = py
+        .import("importlib")
+        .and_then(|importlib| importlib.call_method1("import_module", (module,)))
+        .and_then(|module| module.getattr(name))
+        .and_then(|found| values::convert(&found));
+    found.map_err(|error| {
+        if error.is_instance_of::<PyAttributeError>(py) {
+            format!("Can not load '{name}' from '{module}'")
+        } else {
+            error.value(py).to_string()
         }
-        Err(_) => Ok(opaque(value)),
-    }
+    })
 }
 
-/// A value that no setting can hold: its type and its `str()`, for messages.
-fn opaque(value: &Bound<'_, PyAny>) -> Value {
-    let type_name =
-        value.get_type().name().map_or_else(|_| "object".to_owned(), |name| name.to_string());
-    let text = value.str().and_then(|text| Ok(text.to_cow()?.into_owned()));
-    let text = text.unwrap_or_else(|_| format!("<{type_name}>"));
-    Value::Other { type_name, text }
+/// What a function without parameters returns.
+fn call(py: Python<'_>, function: &Object) -> Result<Value, String> {
+    objects::get(py, function)
+        .and_then(|function| function.call0())
+        .and_then(|result| values::convert(&result))
+        .map_err(|error| error.value(py).to_string())
 }
 
 #[cfg(test)]
@@ -256,6 +257,7 @@ mod tests {
     use super::*;
     use crate::config::number::{self, Base, NotInt};
     use proptest::prelude::*;
+    use pyo3::types::PyString;
     use std::sync::{Mutex, PoisonError};
 
     /// `sys.modules["__config__"]` and `sys.path` are one for all tests.
@@ -297,32 +299,14 @@ mod tests {
         assert_eq!(names, expected);
         let value = |name: &str| &values.iter().find(|(other, _)| other == name).unwrap().1;
         assert_eq!(value("timeout"), &6.into());
-        assert_eq!(value("bind"), &["a", "b"].into());
+        assert_eq!(value("bind").text(), "('a', 'b')");
         assert_eq!(value("secure_scheme_headers").text(), "{'A': 'b'}");
         assert_eq!(value("preload_app"), &true.into());
         assert_eq!(value("keepalive"), &Value::Float(1.5));
         assert_eq!(value("pidfile"), &Value::None);
         assert_eq!(value("raw_env"), &["A=1", "B=1"].into());
-        let Value::Other { type_name, text } = value("post_fork") else { panic!("not opaque") };
-        assert_eq!(type_name, "function");
-        assert!(text.starts_with("<function post_fork at 0x"), "{text}");
-    }
-
-    #[test]
-    fn odd_values_are_opaque() {
-        let values = load(
-            "workers = 10**30\nbind = []\nbind.append(bind)\nproc_name = b'x'\n\
-                           errorlog = '\\ud800'\n",
-        )
-        .unwrap();
-        let other = |type_name: &str, text: &str| Value::Other {
-            type_name: type_name.into(),
-            text: text.into(),
-        };
-        assert_eq!(values[0].1, other("int", "1000000000000000000000000000000"));
-        assert_eq!(values[1].1.type_name(), "list");
-        assert_eq!(values[2].1, other("bytes", "b'x'"));
-        assert_eq!(values[3].1.type_name(), "str");
+        let Value::Object(hook) = value("post_fork") else { panic!("not an object") };
+        assert_eq!((hook.type_name.as_str(), &hook.arity), ("function", &Some(Ok(2))));
     }
 
     #[test]

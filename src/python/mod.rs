@@ -6,6 +6,8 @@ pub mod environment;
 mod ffi;
 pub mod interpreter;
 pub mod loader;
+pub mod objects;
 pub mod signals;
 pub mod support;
+pub mod values;
 pub mod wsgi;

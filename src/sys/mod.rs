@@ -2,6 +2,7 @@
 //! allowed.
 #![allow(unsafe_code)]
 
+pub mod account;
 pub mod cpus;
 pub mod env;
 pub mod epoll;

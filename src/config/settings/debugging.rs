@@ -1,7 +1,47 @@
 //! Section "Debugging".
 
+use crate::config::kinds::{Kind, Strings};
+use crate::config::setting::{Scope, Shape};
+use crate::config::value::Value;
+
 macro_rules! debugging {
     ($($chain:tt)*) => { settings! { $($chain)* Debugging {
+        /// Replace the workers when a file of the application changes. For development.
+        reload: bool = Switch {
+            flags: ["--reload"],
+            metavar: "",
+            default: false,
+            reload: Workers,
+            unbuilt: [],
+        }
+
+        /// How changes of files are found: auto, poll or inotify.
+        reload_engine: ReloadEngine = ReloadEngines {
+            flags: ["--reload-engine"],
+            metavar: "STRING",
+            default: "auto",
+            reload: Workers,
+            unbuilt: [],
+        }
+
+        /// A file, or a pattern of files, that `reload` looks at as well; may be given several times.
+        reload_extra_files: Vec<String> = Files {
+            flags: ["--reload-extra-file"],
+            metavar: "FILES",
+            default: Value::List(Vec::new()),
+            reload: Workers,
+            unbuilt: [],
+        }
+
+        /// Print every line of Python that is executed.
+        spew: bool = Switch {
+            flags: ["--spew"],
+            metavar: "",
+            default: false,
+            reload: Restart,
+            unbuilt: [],
+        }
+
         /// Check the configuration, import the application, and exit.
         ///
         /// Exit status 0 and no output if all is well, else 1 and the reason.
@@ -22,3 +62,93 @@ macro_rules! debugging {
     } } };
 }
 pub(super) use debugging;
+
+/// How changes of files are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReloadEngine {
+    /// The best there is.
+    Auto,
+    /// By looking at their times again and again.
+    Poll,
+    /// By being told by the kernel.
+    Inotify,
+}
+
+/// The choice of a [`ReloadEngine`], spelled exactly.
+pub struct ReloadEngines;
+
+impl Kind for ReloadEngines {
+    type Out = ReloadEngine;
+    const SHAPE: Shape = Shape::One;
+    const ACCEPTS: &'static str = "auto, poll or inotify";
+
+    fn parse(value: &Value, _: &Scope<'_>) -> Result<Self::Out, String> {
+        match value {
+            Value::Str(word) if word == "auto" => Ok(ReloadEngine::Auto),
+            Value::Str(word) if word == "poll" => Ok(ReloadEngine::Poll),
+            Value::Str(word) if word == "inotify" => Ok(ReloadEngine::Inotify),
+            other => Err(format!("Invalid reload_engine: {}", other.repr())),
+        }
+    }
+
+    fn value(out: &Self::Out) -> Value {
+        match out {
+            ReloadEngine::Auto => "auto",
+            ReloadEngine::Poll => "poll",
+            ReloadEngine::Inotify => "inotify",
+        }
+        .into()
+    }
+}
+
+/// Files that exist, and patterns with `*`, `?` or `[`.
+pub struct Files;
+
+impl Kind for Files {
+    type Out = Vec<String>;
+    const SHAPE: Shape = Shape::Many;
+    const ACCEPTS: &'static str = "path or list of paths, which may be patterns";
+
+    fn parse(value: &Value, scope: &Scope<'_>) -> Result<Self::Out, String> {
+        let entries = Strings::parse(value, scope)?;
+        let missing = |entry: &&String| !is_pattern(entry) && !scope.start.join(entry).exists();
+        match entries.iter().find(missing) {
+            Some(entry) => Err(format!("File {entry} does not exists.")),
+            None => Ok(entries),
+        }
+    }
+
+    fn value(out: &Self::Out) -> Value {
+        out.as_slice().into()
+    }
+}
+
+/// Whether a path is a pattern that stands for the files that match it.
+fn is_pattern(path: &str) -> bool {
+    path.contains(['*', '?', '['])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn engines_are_spelled_exactly() {
+        let scope = Scope { start: Path::new("/"), conf_file: true };
+        let parse = |value: Value| ReloadEngines::parse(&value, &scope);
+        assert_eq!(parse("inotify".into()), Ok(ReloadEngine::Inotify));
+        assert_eq!(parse("Poll".into()), Err("Invalid reload_engine: 'Poll'".into()));
+        assert_eq!(parse(Value::None), Err("Invalid reload_engine: None".into()));
+    }
+
+    #[test]
+    fn files_exist_or_are_patterns() {
+        let start = tempfile::tempdir().unwrap();
+        std::fs::write(start.path().join("a.ini"), "").unwrap();
+        let scope = Scope { start: start.path(), conf_file: true };
+        let parse = |value: Value| Files::parse(&value, &scope);
+        assert_eq!(parse(["a.ini", "*.yml"].into()), Ok(vec!["a.ini".into(), "*.yml".into()]));
+        assert_eq!(parse("b.ini".into()), Err("File b.ini does not exists.".into()));
+    }
+}

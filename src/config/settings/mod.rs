@@ -1,34 +1,58 @@
 //! The settings, a file per section, and what is made of them: `Config` and `TABLE`.
 
+mod asgi;
 mod clients_and_buffers;
 mod config_file;
+mod control;
 mod debugging;
+mod dirty;
+mod hooks;
+mod http2;
+mod log_forms;
 mod logging;
-pub mod missing;
+mod other_protocols;
+mod process_forms;
 mod process_naming;
 mod request_heads;
 mod security;
 mod server_mechanics;
 mod server_socket;
+mod tls;
 mod worker_processes;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::callables::{AfterRequest, Anything, Callback, Class, Dictionary};
+use super::choice::OneOf;
 use super::kinds::{
-    BigCount, CommaList, Count, Kind, Name, Networks, Pairs, Seconds, Strings, Switch, Text,
+    BigCount, Code, CommaList, Count, Kind, Mode, Name, Networks, Pairs, Seconds, Strings, Switch,
+    Text,
 };
 use super::number::{self, Base};
+use super::object::{ClassRef, Hook};
 use super::origin::Origin;
 use super::setting::{FromEnv, Reload, Scope, Section, Setting, settings};
 use super::size::Size;
 use super::time::Time;
 use super::value::Value;
+use asgi::asgi;
+pub use asgi::{AsgiLifespan, AsgiLoop, HttpParser};
 use clients_and_buffers::{Buffering, clients_and_buffers};
 use config_file::{Venv, config_file};
-use debugging::debugging;
+use control::control;
+pub use debugging::ReloadEngine;
+use debugging::{Files, ReloadEngines, debugging};
+use dirty::dirty;
+use hooks::hooks;
+pub use http2::Cleartext;
+use http2::{FrameSize, Protocols, Streams, WindowSize, http2};
+pub use log_forms::StatsdAddress;
+use log_forms::{Statsd, log_forms};
 use logging::logging;
+use other_protocols::other_protocols;
+use process_forms::{Group, User, process_forms};
 use process_naming::process_naming;
 use request_heads::request_heads;
 pub use request_heads::{ProxyMode, ProxyModes};
@@ -36,12 +60,14 @@ use security::security;
 use server_mechanics::server_mechanics;
 pub use server_mechanics::{Directory, HeaderMap, HeaderPolicy, Sendfile};
 use server_socket::server_socket;
+use tls::tls;
 pub use worker_processes::MOST_THREADS;
-use worker_processes::{Class, Threads, Workers, worker_processes};
+use worker_processes::{Threads, WorkerClass, Workers, worker_processes};
 
 settings! { [
-    config_file server_socket worker_processes security debugging server_mechanics request_heads
-    logging process_naming clients_and_buffers
+    config_file server_socket worker_processes asgi security debugging server_mechanics
+    process_forms request_heads other_protocols logging log_forms process_naming hooks tls http2
+    dirty control clients_and_buffers
 ] }
 
 /// The row of a setting.

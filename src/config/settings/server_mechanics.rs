@@ -29,7 +29,7 @@ macro_rules! server_mechanics {
             default: Value::None,
             env: "SENDFILE" => |text| {
                 let on = ["y", "1", "yes", "true"].contains(&text.to_lowercase().as_str());
-                Ok(Value::Bool(on))
+                Ok(Some(Value::Bool(on)))
             },
             reload: Workers,
         }
@@ -108,7 +108,7 @@ macro_rules! server_mechanics {
             flags: ["--forwarded-allow-ips"],
             metavar: "STRING",
             default: "127.0.0.1,::1",
-            env: "FORWARDED_ALLOW_IPS" => |text| Ok(text.into()),
+            env: "FORWARDED_ALLOW_IPS" => |text| Ok(Some(text.into())),
             reload: Workers,
         }
 

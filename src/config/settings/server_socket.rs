@@ -11,7 +11,7 @@ macro_rules! server_socket {
             flags: ["-b", "--bind"],
             metavar: "ADDRESS",
             default: ["127.0.0.1:8000"],
-            env: "PORT" => |port| Ok(Value::from([format!("0.0.0.0:{port}")])),
+            env: "PORT" => |port| Ok(Some(Value::from([format!("0.0.0.0:{port}")]))),
             reload: Live,
         }
 

@@ -2,7 +2,8 @@
 
 use crate::config::Config;
 use crate::config::kinds::{Count, Kind, text};
-use crate::config::setting::{Scope, Shape};
+use crate::config::object::ClassRef;
+use crate::config::setting::{Refers, Scope, Shape};
 use crate::config::value::{Value, quoted};
 use crate::sys::cpus;
 
@@ -23,9 +24,9 @@ macro_rules! worker_processes {
             metavar: "INT",
             default: 1,
             env: "WEB_CONCURRENCY" => |text| match text.trim() {
-                Workers::AUTO => Ok(Workers::AUTO.into()),
+                Workers::AUTO => Ok(Some(Workers::AUTO.into())),
                 _ => number::int(text, Base::Ten)
-                    .map(Value::Int)
+                    .map(|number| Some(Value::Int(number)))
                     .map_err(|_| super::kinds::invalid_int(text, 10)),
             },
             reload: Live,
@@ -35,7 +36,7 @@ macro_rules! worker_processes {
         ///
         /// A sync worker runs one request at a time, a gthread worker as many as it has `threads`. sync
         /// with more than one thread means gthread.
-        worker_class: String = Class {
+        worker_class: ClassRef = WorkerClass {
             flags: ["-k", "--worker-class"],
             metavar: "STRING",
             default: "sync",
@@ -170,43 +171,46 @@ impl Kind for Workers {
     }
 }
 
-/// The type of the workers, under gunicorn's short and full names.
-pub struct Class;
+/// The type of the workers, under gunicorn's short and full names, or its class.
+pub struct WorkerClass;
 
 const SYNC: [&str; 2] = ["sync", "gunicorn.workers.sync.SyncWorker"];
 const GTHREAD: [&str; 2] = ["gthread", "gunicorn.workers.gthread.ThreadWorker"];
 
-impl Kind for Class {
-    type Out = String;
+impl Kind for WorkerClass {
+    type Out = ClassRef;
     const SHAPE: Shape = Shape::One;
-    const ACCEPTS: &'static str = "sync or gthread";
+    const REFERS: Refers = Refers::Class;
+    const ACCEPTS: &'static str = "sync or gthread, or the class or dotted path of either";
 
     fn parse(value: &Value, _: &Scope<'_>) -> Result<Self::Out, String> {
-        let refusal = |class: &str| {
-            format!(
-                "rgunicorn has only the worker classes 'sync' and 'gthread' yet, not {class}; leave \
-                 it out"
-            )
+        let class = match value {
+            Value::Object(object) if object.is_class => ClassRef::Object(object.clone()),
+            value => ClassRef::Name(text(value)?),
         };
-        match value {
-            Value::Other { type_name, text }
-                if matches!(type_name.as_str(), "type" | "function") =>
-            {
-                Err(refusal(text))
-            }
-            value => {
-                let class = text(value)?;
-                if SYNC.contains(&class.as_str()) || GTHREAD.contains(&class.as_str()) {
-                    Ok(class)
-                } else {
-                    Err(refusal(&quoted(&class)))
-                }
-            }
+        if is(&class, SYNC) || is(&class, GTHREAD) {
+            return Ok(class);
         }
+        let shown = match &class {
+            ClassRef::Name(name) => quoted(name),
+            ClassRef::Object(object) => object.text.clone(),
+        };
+        Err(format!(
+            "rgunicorn has only the worker classes 'sync' and 'gthread' yet, not {shown}; leave it out"
+        ))
     }
 
     fn value(out: &Self::Out) -> Value {
-        out.into()
+        out.value()
+    }
+}
+
+/// Whether a class is the one with this short and this full name. gunicorn skips any `#` in front of
+/// a short name.
+fn is(class: &ClassRef, [short, full]: [&str; 2]) -> bool {
+    match class {
+        ClassRef::Name(name) => name.trim_start_matches('#') == short || name == full,
+        ClassRef::Object(object) => object.path().as_deref() == Some(full),
     }
 }
 
@@ -238,30 +242,41 @@ impl Config {
     /// gunicorn's `wsgi.multithread` tells of, even if there is one thread only.
     #[must_use]
     pub fn is_threaded(&self) -> bool {
-        self.threads > 1 || GTHREAD.contains(&self.worker_class.as_str())
+        self.becomes_gthread() || is(&self.worker_class, GTHREAD)
     }
 
     /// How many requests a worker runs at once.
     #[must_use]
     pub fn slots(&self) -> usize {
-        usize::try_from(self.threads).unwrap_or(MOST_THREADS).max(1)
+        let threads = if self.is_threaded() { self.threads } else { 1 };
+        usize::try_from(threads).unwrap_or(MOST_THREADS).max(1)
     }
 
     /// The worker class in force, in the words of gunicorn's log.
     #[must_use]
     pub fn effective_worker_class(&self) -> &str {
-        let becomes_gthread = self.threads > 1 && SYNC.contains(&self.worker_class.as_str());
-        if becomes_gthread { "gthread" } else { &self.worker_class }
+        match &self.worker_class {
+            _ if self.becomes_gthread() => "gthread",
+            ClassRef::Name(name) => name,
+            ClassRef::Object(object) => object.name(),
+        }
+    }
+
+    /// More than one thread makes gthread workers of sync ones that are given by name. (`#sync` is not
+    /// such a name for gunicorn.)
+    fn becomes_gthread(&self) -> bool {
+        self.threads > 1 && self.worker_class.name().is_some_and(|name| SYNC.contains(&name))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::object::testing;
     use std::path::Path;
 
-    fn class(value: impl Into<Value>) -> Result<String, String> {
-        Class::parse(&value.into(), &Scope { start: Path::new("/"), conf_file: true })
+    fn class(value: impl Into<Value>) -> Result<ClassRef, String> {
+        WorkerClass::parse(&value.into(), &Scope { start: Path::new("/"), conf_file: true })
     }
 
     fn threads(value: impl Into<Value>) -> Result<u32, String> {
@@ -277,8 +292,8 @@ mod tests {
                 format!("only the worker classes 'sync' and 'gthread' yet, not '{name}'");
             assert!(error.contains(&sentence), "{error}");
         }
-        let object = Value::Other { type_name: "type".into(), text: "<class 'x.W'>".into() };
-        assert!(class(object).unwrap_err().contains("not <class 'x.W'>"));
+        let error = class(testing::class("x", "W")).unwrap_err();
+        assert!(error.contains("not <class 'x.W'>"), "{error}");
         assert_eq!(class(3), Err("Not a string: 3".into()));
     }
 
@@ -323,6 +338,13 @@ mod tests {
             assert_eq!(config.is_threaded(), threaded, "{class} {threads}");
             assert_eq!(config.effective_worker_class(), shown, "{class} {threads}");
         }
+        let sync = testing::class("gunicorn.workers.sync", "SyncWorker");
+        let worker_class =
+            WorkerClass::parse(&sync.into(), &Scope { start: Path::new("/"), conf_file: true })
+                .unwrap();
+        let config = Config { worker_class, threads: 4, ..Config::default() };
+        assert_eq!((config.is_threaded(), config.slots()), (false, 1));
+        assert_eq!(config.effective_worker_class(), "SyncWorker");
         let slots = |threads| Config { threads, ..Config::default() }.slots();
         assert_eq!([0, 1, 5].map(slots), [1, 1, 5]);
     }

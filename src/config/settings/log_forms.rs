@@ -1,0 +1,240 @@
+//! Section "Logging", where the logs go besides files.
+
+use crate::config::kinds::{Kind, text};
+use crate::config::number::{self, Base};
+use crate::config::setting::{Scope, Shape};
+use crate::config::value::Value;
+
+macro_rules! log_forms {
+    ($($chain:tt)*) => { settings! { $($chain)* Logging {
+        /// The class of the logger, or its dotted path.
+        ///
+        /// The default, which is also called `simple`, writes the logs without Python.
+        logger_class: ClassRef = Class {
+            flags: ["--logger-class"],
+            metavar: "STRING",
+            default: "gunicorn.glogging.Logger",
+            reload: Restart,
+            unbuilt: ["simple"],
+        }
+
+        /// A file in the INI form of Python's `logging.config.fileConfig`.
+        logconfig: Option<String> = Text {
+            flags: ["--log-config"],
+            metavar: "FILE",
+            default: Value::None,
+            reload: Restart,
+            unbuilt: [],
+        }
+
+        /// A dict for Python's `logging.config.dictConfig`. Goes before the other two.
+        logconfig_dict: Value = Dictionary {
+            flags: [],
+            metavar: "",
+            default: Value::Dict(Vec::new()),
+            reload: Restart,
+            unbuilt: [],
+        }
+
+        /// A JSON file with a dict for `logging.config.dictConfig`. Goes before `logconfig`.
+        logconfig_json: Option<String> = Text {
+            flags: ["--log-config-json"],
+            metavar: "FILE",
+            default: Value::None,
+            reload: Restart,
+            unbuilt: [],
+        }
+
+        /// Send the logs to syslog too.
+        syslog: bool = Switch {
+            flags: ["--log-syslog"],
+            metavar: "",
+            default: false,
+            reload: Restart,
+            unbuilt: [],
+        }
+
+        /// Where syslog is: `unix://PATH[#dgram|#stream]`, `udp://HOST:PORT` or `tcp://HOST:PORT`.
+        syslog_addr: Option<String> = Text {
+            flags: ["--log-syslog-to"],
+            metavar: "SYSLOG_ADDR",
+            default: "udp://localhost:514",
+            reload: Restart,
+            unbuilt: [],
+        }
+
+        /// The middle part of the program's name in syslog, `gunicorn.PREFIX.error`.
+        ///
+        /// Default: `proc_name`, with a point for each colon.
+        syslog_prefix: Option<String> = Text {
+            flags: ["--log-syslog-prefix"],
+            metavar: "SYSLOG_PREFIX",
+            default: Value::None,
+            reload: Restart,
+            unbuilt: [],
+        }
+
+        /// The facility of messages in syslog.
+        syslog_facility: Option<String> = Text {
+            flags: ["--log-syslog-facility"],
+            metavar: "SYSLOG_FACILITY",
+            default: "user",
+            reload: Restart,
+            unbuilt: [],
+        }
+
+        /// Send only the error log to syslog, not the access log.
+        disable_redirect_access_to_syslog: bool = Switch {
+            flags: ["--disable-redirect-access-to-syslog"],
+            metavar: "",
+            default: false,
+            reload: Restart,
+            unbuilt: [],
+        }
+
+        /// Keep standard output and standard error open in a daemon.
+        enable_stdio_inheritance: bool = Switch {
+            flags: ["-R", "--enable-stdio-inheritance"],
+            metavar: "",
+            default: false,
+            reload: Restart,
+            unbuilt: [],
+        }
+
+        /// Where StatsD is: `HOST[:PORT]` or `unix://PATH`. Turns metrics on.
+        statsd_host: Option<StatsdAddress> = Statsd {
+            flags: ["--statsd-host"],
+            metavar: "STATSD_ADDR",
+            default: Value::None,
+            reload: Restart,
+            unbuilt: [],
+        }
+
+        /// Tags for DogStatsD, separated by commas, added to every metric.
+        dogstatsd_tags: Option<String> = Text {
+            flags: ["--dogstatsd-tags"],
+            metavar: "DOGSTATSD_TAGS",
+            default: "",
+            reload: Restart,
+            unbuilt: [],
+        }
+
+        /// What the names of metrics begin with; a point is added.
+        statsd_prefix: Option<String> = Text {
+            flags: ["--statsd-prefix"],
+            metavar: "STATSD_PREFIX",
+            default: "",
+            reload: Restart,
+            unbuilt: [],
+        }
+
+        /// Send the number of connections that wait to be accepted as a metric.
+        enable_backlog_metric: bool = Switch {
+            flags: ["--enable-backlog-metric"],
+            metavar: "",
+            default: false,
+            reload: Restart,
+            unbuilt: [],
+        }
+    } } };
+}
+pub(super) use log_forms;
+
+/// Where metrics go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StatsdAddress {
+    Udp { host: String, port: u16 },
+    Unix(String),
+}
+
+/// The address of a StatsD server, or none.
+pub struct Statsd;
+
+const PORT: u16 = 8125;
+
+impl Kind for Statsd {
+    type Out = Option<StatsdAddress>;
+    const SHAPE: Shape = Shape::One;
+    const ACCEPTS: &'static str = "HOST, HOST:PORT, unix://PATH or None";
+
+    fn parse(value: &Value, _: &Scope<'_>) -> Result<Self::Out, String> {
+        if matches!(value, Value::None) {
+            return Ok(None);
+        }
+        let address = address(&text(value)?);
+        let refusal = || "Value must be one of ('host:port', 'unix://PATH')".into();
+        address.map(Some).ok_or_else(refusal)
+    }
+
+    fn value(out: &Self::Out) -> Value {
+        match out {
+            None => Value::None,
+            Some(StatsdAddress::Unix(path)) => path.into(),
+            Some(StatsdAddress::Udp { host, port }) => {
+                Value::Tuple(vec![host.into(), Value::Int((*port).into())])
+            }
+        }
+    }
+}
+
+/// `unix:` followed by nothing but digits is a host of that name with a port.
+fn address(text: &str) -> Option<StatsdAddress> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        let digits = !path.is_empty() && path.bytes().all(|byte| byte.is_ascii_digit());
+        return Some(match path.parse() {
+            Ok(port) if digits => StatsdAddress::Udp { host: "unix".into(), port },
+            _ => StatsdAddress::Unix(path.strip_prefix("//").unwrap_or(path).into()),
+        });
+    }
+    if text.starts_with("fd://") {
+        return None;
+    }
+    let text = text.strip_prefix("tcp://").unwrap_or(text);
+    let (host, port) = if text.is_empty() {
+        ("0.0.0.0", None)
+    } else if let Some((host, rest)) = text.strip_prefix('[').and_then(|text| text.split_once(']'))
+    {
+        (host, rest.strip_prefix(':'))
+    } else {
+        let mut parts = text.split(':');
+        (parts.next().unwrap_or_default(), parts.next())
+    };
+    let port = match port {
+        None => PORT,
+        Some(port) => number::int(port, Base::Ten).ok()?.try_into().ok()?,
+    };
+    Some(StatsdAddress::Udp { host: host.to_lowercase(), port })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn shown(value: impl Into<Value>) -> Result<String, String> {
+        let scope = Scope { start: Path::new("/"), conf_file: true };
+        Statsd::parse(&value.into(), &scope).map(|address| Statsd::value(&address).text())
+    }
+
+    #[test]
+    fn statsd_addresses() {
+        for (text, address) in [
+            ("LocalHost", "('localhost', 8125)"),
+            ("a:1", "('a', 1)"),
+            ("[::1]:9", "('::1', 9)"),
+            ("[::1]", "('::1', 8125)"),
+            ("", "('0.0.0.0', 8125)"),
+            ("unix:///run/s", "/run/s"),
+            ("unix:run/s", "run/s"),
+            ("unix:123", "('unix', 123)"),
+        ] {
+            assert_eq!(shown(text).as_deref(), Ok(address), "{text}");
+        }
+        assert_eq!(shown(Value::None).as_deref(), Ok("None"));
+        for bad in ["a:b", "a:70000", "a:", "fd://3"] {
+            let message = "Value must be one of ('host:port', 'unix://PATH')";
+            assert_eq!(shown(bad), Err(message.into()), "{bad}");
+        }
+        assert_eq!(shown(3), Err("Not a string: 3".into()));
+    }
+}
