@@ -182,7 +182,10 @@ fn parse_both(args: &[OsString], env: Env<'_>) -> Result<Both, Error> {
 }
 
 /// The defaults, some of which depend on environment variables.
-fn from_environment(env: Env<'_>, start: &Path) -> Result<Config, Error> {
+///
+/// # Errors
+/// A variable with a value that its setting does not take.
+pub fn from_environment(env: Env<'_>, start: &Path) -> Result<Config, Error> {
     let mut config = Config::defaults(&Scope { start, conf_file: false }).map_err(Error::config)?;
     for setting in TABLE {
         for from in setting.env {

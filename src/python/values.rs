@@ -68,7 +68,6 @@ fn plain(value: &Bound<'_, PyAny>, depth: u32) -> PyResult<Option<Value>> {
 ///
 /// # Errors
 /// What Python raises, as for a key that cannot be one.
-#[allow(dead_code, reason = "for the importable package and the loggers")]
 pub fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
     let all = |items: &[Value]| {
         items.iter().map(|item| to_python(py, item)).collect::<PyResult<Vec<_>>>()

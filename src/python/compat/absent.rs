@@ -6,6 +6,8 @@ const ABSENT: &[(&str, &str)] = &[
     ("gunicorn.workers.gasgi", "it does not serve ASGI applications"),
     ("gunicorn.ctl", "it has no control socket"),
     ("gunicorn.dirty", "it has no dirty arbiters"),
+    ("gunicorn.http.parser", "the server reads requests, and not in Python"),
+    ("gunicorn.http.unreader", "the server reads requests, and not in Python"),
     ("gunicorn.http2", "it does not speak HTTP/2"),
     ("gunicorn.uwsgi", "it does not speak the uwsgi protocol"),
     ("gunicorn.workers.ggevent", "it has no gevent workers"),

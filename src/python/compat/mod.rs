@@ -4,6 +4,7 @@
 //! its objects are about this server. Nothing of it is compiled before something imports it.
 
 mod absent;
+pub mod config;
 mod native;
 mod table;
 

@@ -3,9 +3,11 @@
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use super::config;
 use crate::python::support;
-use crate::python::wsgi::identity;
+use crate::python::wsgi::{Input, identity};
 use crate::reactor::server_name;
+use crate::sys::proctitle;
 
 /// Puts the functions into the module.
 pub fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -13,8 +15,25 @@ pub fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("SERVER_SOFTWARE", identity::SERVER_SOFTWARE)?;
     let app_import_error = support::module(module.py())?.getattr("AppImportError")?;
     module.add("AppImportError", app_import_error)?;
+    module.add("Input", module.py().get_type::<Input>())?;
+    module.add_function(wrap_pyfunction!(config::settings, module)?)?;
+    module.add_function(wrap_pyfunction!(config::validate, module)?)?;
+    module.add_function(wrap_pyfunction!(load_application, module)?)?;
+    module.add_function(wrap_pyfunction!(set_title, module)?)?;
     module.add_function(wrap_pyfunction!(set_server, module)?)?;
     module.add_function(wrap_pyfunction!(set_server_software, module)?)
+}
+
+/// The application of a name.
+#[pyfunction]
+fn load_application<'py>(py: Python<'py>, uri: &str) -> PyResult<Bound<'py, PyAny>> {
+    support::module(py)?.call_method1("load", (uri,))
+}
+
+/// Sets the title of this process.
+#[pyfunction]
+fn set_title(title: &str) {
+    proctitle::set(title);
 }
 
 /// Sets the value of the Server header of all answers from now on.

@@ -17,6 +17,7 @@ use pyo3::prelude::*;
 pub use call::Wsgi;
 pub use environ::Settings;
 pub use errors::Errors;
+pub use input::Input;
 
 /// Creates the types of the objects that requests use.
 pub fn create_types(py: Python<'_>) {

@@ -1,0 +1,7 @@
+"""Requests and what can be wrong with them, as hooks and applications see them."""
+
+from gunicorn import _absent
+
+__getattr__ = _absent.names(
+    __name__, "RequestParser get_parser", "the server reads requests, and not in Python"
+)

@@ -1,0 +1,36 @@
+//! The modules of the package, compared with gunicorn's.
+
+use crate::harness::{Builder, ServerKind};
+
+/// A conf file that prints expressions and what they are, and ends the server.
+const FACTS: &str = include_str!("facts.py");
+
+/// A line for each expression.
+fn facts(kind: ServerKind) -> Vec<String> {
+    let outcome = Builder::new(kind)
+        .without_bind()
+        .app("factories")
+        .file("facts.py", FACTS)
+        .args(["-c", "facts.py"])
+        .run();
+    assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+    outcome.stdout.lines().map(String::from).collect()
+}
+
+#[test]
+fn both_packages_do_the_same() {
+    if std::env::var_os("SERVER_UNDER_TEST").is_some() {
+        // It takes both.
+        return;
+    }
+    let (ours, theirs) = (facts(ServerKind::Rgunicorn), facts(ServerKind::Gunicorn));
+    assert!(theirs.len() > 150, "all expressions were tried: {}", theirs.len());
+    let different: Vec<String> = ours
+        .iter()
+        .zip(&theirs)
+        .filter(|(ours, theirs)| ours != theirs)
+        .map(|(ours, theirs)| format!("rgunicorn: {ours}\n gunicorn: {theirs}\n"))
+        .collect();
+    assert!(different.is_empty(), "{} differ:\n{}", different.len(), different.join("\n"));
+    assert_eq!(ours.len(), theirs.len());
+}
