@@ -10,7 +10,7 @@ use crate::app::{Host, Seat};
 use crate::config::{self, Config, Loaded, reference};
 use crate::error::{Error, Exit, reason};
 use crate::log;
-use crate::master;
+use crate::master::{self, Surroundings};
 use crate::python::conf::{self, PythonConf};
 use crate::python::loader::{self, LoadError};
 use crate::python::{environment, interpreter, wsgi};
@@ -41,8 +41,9 @@ fn run(args: &[OsString]) -> Result<i32, Error> {
     let _ = fd::raise_limit();
     let venv = early.venv.map(|venv| start.join(venv));
     interpreter::initialize(venv.as_deref(), args)?;
+    let surroundings = Surroundings::read(&variable, process::getpid())?;
     Python::attach(|py| {
-        let status = with_python(py, options, start).unwrap_or_else(|error| {
+        let status = with_python(py, options, start, surroundings).unwrap_or_else(|error| {
             let _ = write!(std::io::stderr(), "{}", error.report());
             error.status()
         });
@@ -52,7 +53,12 @@ fn run(args: &[OsString]) -> Result<i32, Error> {
     })
 }
 
-fn with_python(py: Python<'_>, options: &[OsString], start: PathBuf) -> Result<i32, Error> {
+fn with_python(
+    py: Python<'_>,
+    options: &[OsString],
+    start: PathBuf,
+    surroundings: Surroundings,
+) -> Result<i32, Error> {
     conf::enter(&start)?;
     let mut program = Program {
         options: options.to_vec(),
@@ -75,6 +81,7 @@ fn with_python(py: Python<'_>, options: &[OsString], start: PathBuf) -> Result<i
     let variables = config.env()?;
     log::install(&config)?;
     environment::export(py, "SERVER_SOFTWARE", wsgi::identity::SERVER_SOFTWARE)?;
+    environment::remove(py, &surroundings.variables())?;
     program.environment.apply(py, &variables)?;
     if config.preload_app {
         let uri = config.application().unwrap_or_default();
@@ -88,7 +95,7 @@ fn with_python(py: Python<'_>, options: &[OsString], start: PathBuf) -> Result<i
     }
     let rows = config.rows().into_iter().map(|(name, value)| format!("\n  {name}: {value}"));
     tracing::debug!("Current configuration:{}", rows.collect::<String>());
-    Ok(master::run(config, &mut program))
+    Ok(master::run(config, surroundings, &mut program))
 }
 
 fn variable(name: &str) -> Option<String> {

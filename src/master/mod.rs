@@ -9,9 +9,12 @@ mod pidfile;
 mod reload;
 mod run;
 mod seats;
+mod service;
 mod sight;
 mod sockets;
+mod start;
 mod state;
 mod workers;
 
 pub use run::run;
+pub use start::Surroundings;

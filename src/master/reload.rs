@@ -14,7 +14,10 @@ impl Master<'_> {
     pub(super) fn read_config(&mut self) -> Event {
         match self.try_read_config() {
             Ok(()) => Event::ConfigRead(policy(&self.config)),
-            Err(error) => Event::ConfigRefused(error.to_string()),
+            Err(error) => {
+                self.service.reload_failed();
+                Event::ConfigRefused(error.to_string())
+            }
         }
     }
 
@@ -40,6 +43,7 @@ impl Master<'_> {
 
     pub(super) fn rollback(&mut self) {
         let Some(before) = self.before.take() else { return };
+        self.service.reload_failed();
         self.sockets.rollback();
         self.host.restore(&before);
         self.enforce(&before);

@@ -12,8 +12,10 @@ use super::child::{self, MASTER_SIGNALS};
 use super::pidfile::PidFile;
 use super::reload::{master_title, policy};
 use super::seats::Seats;
+use super::service::Service;
 use super::sight::sight;
 use super::sockets::Sockets;
+use super::start::Surroundings;
 use super::state::{Action, Event, Level, State};
 use crate::app::{Host, Seat};
 use crate::config::Config;
@@ -37,14 +39,14 @@ const REST: Duration = Duration::from_secs(1);
 /// return: the process ends with the status of [`Host::work`].
 ///
 /// Logging must be installed and the configuration checked.
-pub fn run(config: Config, host: &mut dyn Host) -> i32 {
+pub fn run(config: Config, surroundings: Surroundings, host: &mut dyn Host) -> i32 {
     log_configuration(&config);
     tracing::info!("Starting rgunicorn {VERSION}");
     let pidfile = match config.pidfile.as_deref().map(PidFile::create).transpose() {
         Ok(pidfile) => pidfile,
         Err(error) => return refuse(&error),
     };
-    let mut master = match Master::start(config, host) {
+    let mut master = match Master::start(config, surroundings, host) {
         Ok(master) => master,
         Err(error) => {
             pidfile.iter().for_each(PidFile::remove);
@@ -82,6 +84,7 @@ pub(super) struct Master<'a> {
     pub(super) before: Option<Config>,
     pub(super) sockets: Sockets,
     pub(super) pidfile: Option<PidFile>,
+    pub(super) service: Service,
     state: State,
     signals: Pipe,
     scoreboard: Scoreboard,
@@ -98,7 +101,11 @@ pub(super) struct Master<'a> {
 }
 
 impl<'a> Master<'a> {
-    fn start(config: Config, host: &'a mut dyn Host) -> Result<Self, Error> {
+    fn start(
+        config: Config,
+        Surroundings { passed, service }: Surroundings,
+        host: &'a mut dyn Host,
+    ) -> Result<Self, Error> {
         let no_memory = |error: io::Error| {
             let reason = reason(&error);
             Error::config(format!("The server cannot get what it needs from the system: {reason}"))
@@ -116,7 +123,7 @@ impl<'a> Master<'a> {
         let queue = Queue::new().map_err(no_memory)?;
         let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
             .map_err(|error| no_memory(error.into()))?;
-        let sockets = Sockets::open(&config.bind, config.backlog)?;
+        let sockets = Sockets::open(&passed, &config.bind, config.backlog)?;
         tracing::debug!("Arbiter booted");
         tracing::info!("Listening at: {} ({})", sockets.text(), process::getpid());
         tracing::info!("Using worker: {}", config.effective_worker_class());
@@ -128,6 +135,7 @@ impl<'a> Master<'a> {
             before: None,
             sockets,
             pidfile: None,
+            service,
             signals,
             seats: Seats::new(scoreboard.len()),
             scoreboard,
@@ -148,6 +156,7 @@ impl<'a> Master<'a> {
                 return status;
             }
             self.sleep();
+            self.service.beat(now());
             self.look();
             while let Some(signal) = self.signals.read() {
                 self.tell(Event::Signal(signal));
@@ -163,6 +172,7 @@ impl<'a> Master<'a> {
                 self.perform(action, &mut events);
             }
         }
+        self.service.update(self.state.standing(), self.state.size());
     }
 
     fn perform(&mut self, action: Action, events: &mut VecDeque<Event>) {
@@ -184,6 +194,7 @@ impl<'a> Master<'a> {
             }
             Action::ReopenLogs => log::reopen(),
             Action::ReadConfig => {
+                self.service.reloading(now());
                 let read = self.read_config();
                 // Reading may have taken a while; who is still booting will be sent away.
                 events.extend([self.sights(), read]);
@@ -270,7 +281,8 @@ impl<'a> Master<'a> {
         if self.exit.is_some() {
             return;
         }
-        let deadline = self.state.deadline().into_iter().chain(self.rest).min();
+        let deadlines = [self.state.deadline(), self.service.deadline(), self.rest];
+        let deadline = deadlines.into_iter().flatten().min();
         let timeout = deadline.map_or(PollTimeout::NONE, |deadline| {
             // Rounded up: waking too early would mean to wake twice.
             let millis = deadline.saturating_sub(now()).as_micros().div_ceil(1000);

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::net::address::Address;
-use crate::net::inherit;
+use crate::net::inherit::Passed;
 use crate::net::listener::Listener;
 
 /// What to listen at and the sockets for it.
@@ -24,10 +24,17 @@ impl Sockets {
     ///
     /// # Errors
     /// A bad address, or one that cannot be had.
-    pub fn open(bind: &[String], backlog: u32) -> Result<Self, Error> {
-        let passed = inherit::systemd()?;
-        let addresses = if passed.is_empty() { parse(bind)? } else { passed };
-        let listeners = Listener::bind_all(&addresses, backlog)?;
+    pub fn open(passed: &[Passed], bind: &[String], backlog: u32) -> Result<Self, Error> {
+        if passed.is_empty() {
+            let addresses = parse(bind)?;
+            let listeners = Listener::bind_all(&addresses, backlog)?;
+            return Ok(Self { addresses, listeners, before: None });
+        }
+        let addresses: Vec<Address> = passed.iter().map(Passed::address).collect();
+        let listeners = Listener::bind_all(&addresses, backlog).map_err(|error| {
+            let all: Vec<String> = passed.iter().map(ToString::to_string).collect();
+            Error::config(format!("{error} The service manager has passed {}.", all.join(", ")))
+        })?;
         Ok(Self { addresses, listeners, before: None })
     }
 
@@ -155,7 +162,7 @@ mod tests {
         }
 
         fn open(&self, names: &[&str]) -> Sockets {
-            Sockets::open(&self.bind(names), 8).unwrap()
+            Sockets::open(&[], &self.bind(names), 8).unwrap()
         }
 
         /// Those of `names` that accept a connection.

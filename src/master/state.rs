@@ -23,7 +23,7 @@ use super::workers::{Phase, Worker, Workers};
 use crate::error::Exit;
 use crate::sys::process::{Ended, Pid};
 use crate::sys::signal::Signal;
-pub use events::{Action, Event, Level, Policy, Sight};
+pub use events::{Action, Event, Level, Policy, Sight, Standing};
 use stopping::Stopping;
 
 /// A worker that ends sooner than this after its fork has crashed; one that lives longer is healthy.
@@ -82,6 +82,23 @@ impl State {
 
     pub fn workers(&self) -> &Workers {
         &self.workers
+    }
+
+    /// The size that the pool is to have.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    pub fn standing(&self) -> Standing {
+        if self.stopping.is_some() {
+            Standing::Stopping
+        } else if self.fallback.is_some() {
+            Standing::OnTrial
+        } else if self.ever_ready || (self.started && self.size == 0) {
+            Standing::Serving
+        } else {
+            Standing::Starting
+        }
     }
 
     /// Whether what begins from now on has to be timed.

@@ -1,44 +1,64 @@
 //! Listening sockets that the parent process passed in: socket activation as in `sd_listen_fds(3)`.
 
+use std::fmt;
 use std::os::fd::RawFd;
 
 use crate::error::Error;
 use crate::net::address::Address;
-use crate::sys::env;
+use crate::sys::process::Pid;
 
 /// The first descriptor passed (`SD_LISTEN_FDS_START`).
 const FIRST: RawFd = 3;
 
-/// The sockets that `LISTEN_PID` and `LISTEN_FDS` announce; none if they are not meant for this
-/// process. What is taken is removed from the environment, so that no child takes it again.
+/// The variables by which sockets are announced.
+pub const VARIABLES: [&str; 3] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
+
+/// A descriptor that was announced, whatever it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passed {
+    pub fd: RawFd,
+    /// `FileDescriptorName=` of the socket unit.
+    pub name: Option<String>,
+}
+
+impl Passed {
+    #[must_use]
+    pub fn address(&self) -> Address {
+        Address::Fd(self.fd)
+    }
+}
+
+/// `3 (web)`
+impl fmt::Display for Passed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "{} ({name})", self.fd),
+            None => self.fd.fmt(f),
+        }
+    }
+}
+
+/// The sockets that `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES` announce to process `pid`; none if
+/// they are meant for another one.
 ///
 /// # Errors
 /// The variables are there but hold no numbers.
-pub fn systemd() -> Result<Vec<Address>, Error> {
-    let pid = std::env::var("LISTEN_PID").ok();
-    let count = std::env::var("LISTEN_FDS").ok();
-    let announced = announced(pid.as_deref(), count.as_deref(), std::process::id())?;
-    if !announced.is_empty() {
-        for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
-            env::remove(name);
-        }
-    }
-    Ok(announced)
-}
-
-fn announced(pid: Option<&str>, count: Option<&str>, own: u32) -> Result<Vec<Address>, Error> {
-    let Some(pid) = pid else { return Ok(Vec::new()) };
-    if number("LISTEN_PID", pid)? != i64::from(own) {
+pub fn read(variable: &dyn Fn(&str) -> Option<String>, pid: Pid) -> Result<Vec<Passed>, Error> {
+    let Some(meant) = variable("LISTEN_PID") else { return Ok(Vec::new()) };
+    if number("LISTEN_PID", &meant)? != i64::from(pid.get()) {
         return Ok(Vec::new());
     }
-    let count = number("LISTEN_FDS", count.unwrap_or("0"))?;
-    match RawFd::try_from(count) {
-        Ok(count @ 0..=0xffff) => Ok((FIRST..FIRST + count).map(Address::Fd).collect()),
-        _ => Err(Error::config(format!(
-            "LISTEN_FDS is {count}, which is not a number of sockets. It is set by the service \
-             manager; remove it if there is none."
-        ))),
-    }
+    let count = number("LISTEN_FDS", variable("LISTEN_FDS").as_deref().unwrap_or("0"))?;
+    let count = RawFd::try_from(count).ok().filter(|count| (0..=0xffff).contains(count));
+    let Some(count) = count else {
+        return Err(Error::config(
+            "LISTEN_FDS is not a number of sockets. It is set by the service manager; remove it if \
+             there is none.",
+        ));
+    };
+    let names = variable("LISTEN_FDNAMES").unwrap_or_default();
+    let mut names = names.split(':').map(|name| Some(name.to_owned()).filter(|n| !n.is_empty()));
+    Ok((FIRST..FIRST + count).map(|fd| Passed { fd, name: names.next().flatten() }).collect())
 }
 
 fn number(name: &str, text: &str) -> Result<i64, Error> {
@@ -52,37 +72,41 @@ fn number(name: &str, text: &str) -> Result<i64, Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::{announced, systemd};
-    use crate::net::address::Address;
-    use crate::sys::env;
-    use crate::sys::testing::alone;
+    use super::*;
 
-    #[test]
-    fn what_is_taken_leaves_the_environment() {
-        alone("net::inherit::tests::what_is_taken_leaves_the_environment", || {
-            env::set("LISTEN_FDS", "1");
-            env::set("LISTEN_PID", "1");
-            assert_eq!(systemd().expect("for init"), []);
-            assert!(std::env::var("LISTEN_FDS").is_ok());
-            env::set("LISTEN_PID", &std::process::id().to_string());
-            assert_eq!(systemd().expect("one socket"), [Address::Fd(3)]);
-            assert!(std::env::var("LISTEN_FDS").is_err() && std::env::var("LISTEN_PID").is_err());
-            assert_eq!(systemd().expect("taken"), []);
-        });
+    fn announced(
+        pid: Option<&str>,
+        count: Option<&str>,
+        names: Option<&str>,
+    ) -> Result<Vec<Passed>, Error> {
+        let variable = |name: &str| {
+            let values = [("LISTEN_PID", pid), ("LISTEN_FDS", count), ("LISTEN_FDNAMES", names)];
+            let (_, value) = values.iter().find(|(known, _)| *known == name)?;
+            value.map(str::to_owned)
+        };
+        read(&variable, Pid::new(12).unwrap())
+    }
+
+    fn passed(fd: RawFd, name: Option<&str>) -> Passed {
+        Passed { fd, name: name.map(str::to_owned) }
     }
 
     #[test]
     fn sockets_are_taken_from_three_on() {
-        let taken = announced(Some("12"), Some("2"), 12).expect("two sockets");
-        assert_eq!(taken, [Address::Fd(3), Address::Fd(4)]);
+        let taken = announced(Some("12"), Some("2"), None).expect("two sockets");
+        assert_eq!(taken, [passed(3, None), passed(4, None)]);
+        assert_eq!(taken[1].address(), Address::Fd(4));
+        let taken = announced(Some("12"), Some("3"), Some("web::x:y")).expect("three sockets");
+        assert_eq!(taken, [passed(3, Some("web")), passed(4, None), passed(5, Some("x"))]);
+        assert_eq!((taken[0].to_string(), taken[1].to_string()), ("3 (web)".into(), "4".into()));
     }
 
     #[test]
     fn what_is_meant_for_others_is_left() {
-        assert_eq!(announced(Some("11"), Some("2"), 12).expect("another process"), []);
-        assert_eq!(announced(None, Some("2"), 12).expect("no pid"), []);
-        assert_eq!(announced(Some("12"), None, 12).expect("no count"), []);
-        assert_eq!(announced(Some("12"), Some("0"), 12).expect("none"), []);
+        assert_eq!(announced(Some("11"), Some("2"), None).expect("another process"), []);
+        assert_eq!(announced(None, Some("2"), None).expect("no pid"), []);
+        assert_eq!(announced(Some("12"), None, None).expect("no count"), []);
+        assert_eq!(announced(Some("12"), Some("0"), None).expect("none"), []);
     }
 
     #[test]
@@ -90,10 +114,10 @@ mod tests {
         for (pid, count, expected) in [
             ("x", "1", "LISTEN_PID is 'x'"),
             ("12", "", "LISTEN_FDS is ''"),
-            ("12", "-1", "LISTEN_FDS is -1"),
-            ("12", "99999999999", "LISTEN_FDS is 99999999999"),
+            ("12", "-1", "LISTEN_FDS is not a number of sockets"),
+            ("12", "99999999999", "LISTEN_FDS is not a number of sockets"),
         ] {
-            let error = announced(Some(pid), Some(count), 12).expect_err(expected).to_string();
+            let error = announced(Some(pid), Some(count), None).expect_err(expected).to_string();
             assert!(error.contains(expected), "{error}");
         }
     }

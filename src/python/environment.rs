@@ -47,6 +47,18 @@ pub fn export(py: Python<'_>, name: &str, value: &str) -> Result<(), Error> {
     })
 }
 
+/// Removes variables for good.
+///
+/// # Errors
+/// `os.environ` is not usable.
+pub fn remove(py: Python<'_>, names: &[&str]) -> Result<(), Error> {
+    names.iter().try_for_each(|name| {
+        set(py, name, None).map(drop).map_err(|error| {
+            Error::config(format!("environment variable {name} cannot be removed: {error}"))
+        })
+    })
+}
+
 /// Sets or removes one variable and returns what it was.
 fn set(py: Python<'_>, name: &str, value: Option<&str>) -> PyResult<Option<String>> {
     let environ = py.import("os")?.getattr("environ")?;

@@ -4,10 +4,12 @@
 
 pub mod account;
 pub mod cpus;
+#[cfg(test)]
 pub mod env;
 pub mod epoll;
 pub mod fd;
 pub mod listen;
+pub mod notify;
 pub mod process;
 pub mod proctitle;
 pub mod random;

@@ -178,7 +178,7 @@ fn be_the_server_if_asked() {
     }
     log::install(&config).unwrap();
     let mut host = Workers { kind, next, config: config.clone() };
-    process::exit_now(run(config, &mut host));
+    process::exit_now(run(config, Surroundings::default(), &mut host));
 }
 
 fn configure(config: &mut Config, directory: &str) {

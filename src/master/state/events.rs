@@ -17,6 +17,17 @@ pub struct Policy {
     pub graceful_timeout: Duration,
 }
 
+/// How the server stands as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// No worker has been ready yet.
+    Starting,
+    Serving,
+    /// As `Serving`, while a reload has yet to prove that it works.
+    OnTrial,
+    Stopping,
+}
+
 /// What one slot of the scoreboard shows.
 #[derive(Clone, Debug)]
 pub struct Sight {

@@ -1,3 +1,4 @@
 //! The forms in which a server is started, and what it makes of the place it finds itself in.
 
 mod auto;
+mod service;

@@ -4,6 +4,7 @@
 pub mod cases;
 pub mod client;
 pub mod load;
+pub mod manager;
 pub mod output;
 pub mod process;
 pub mod server;

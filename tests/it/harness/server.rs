@@ -22,7 +22,7 @@ use super::{process, venv};
 pub const APPS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/apps");
 
 /// Variables a server reads that the caller's environment must not decide.
-const SCRUBBED: [&str; 16] = [
+const SCRUBBED: [&str; 19] = [
     "GUNICORN_CMD_ARGS",
     "GUNICORN_PID",
     "GUNICORN_FD",
@@ -33,7 +33,10 @@ const SCRUBBED: [&str; 16] = [
     "SCRIPT_NAME",
     "LISTEN_PID",
     "LISTEN_FDS",
+    "LISTEN_FDNAMES",
     "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
     "VIRTUAL_ENV",
     "PYTHONPATH",
     "PYTHONHOME",
