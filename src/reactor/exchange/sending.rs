@@ -218,9 +218,10 @@ impl Response {
             && self.is_whole()
             && self.scratch.len() + body.len() <= HOLD_LIMIT
         {
+            // Pushed as a whole, so that it lies in a buffer of just its size.
+            self.scratch.extend_from_slice(body);
+            self.scratch.extend_from_slice(suffix);
             self.output.push_bytes(&self.scratch);
-            self.output.push_bytes(body);
-            self.output.push_bytes(suffix);
             self.scratch.clear();
             return Ok(Progress::Held);
         }
