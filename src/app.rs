@@ -48,7 +48,8 @@ pub trait Host {
     /// Makes the process as `config` wants it again (directory, environment), after a newer
     /// configuration was read and is not to be used.
     fn restore(&mut self, config: &Config);
-    /// The life of a worker, in the child, up to its exit status. Never returns to the master's code.
+    /// The life of a worker, in the child, up to its exit status, the line that says that it exits
+    /// included. Never returns to the master's code.
     fn work(&mut self, seat: Seat<'_>) -> i32;
 }
 

@@ -13,7 +13,7 @@ use crate::log;
 use crate::master::{self, Surroundings};
 use crate::python::conf::{self, PythonConf};
 use crate::python::loader::{self, LoadError};
-use crate::python::{environment, interpreter, wsgi};
+use crate::python::{environment, interpreter, logging, wsgi};
 use crate::sys::{fd, process, proctitle};
 use crate::worker;
 
@@ -79,7 +79,9 @@ fn with_python(
     }
     add_paths(py, config.pythonpath.as_deref())?;
     let variables = config.env()?;
-    log::install(&config)?;
+    log::install(&config, Some(&logging::PYTHON))?;
+    logging::watch(py)
+        .map_err(|error| Error::config(format!("sys.meta_path cannot be used: {error}")))?;
     environment::export(py, "SERVER_SOFTWARE", wsgi::identity::SERVER_SOFTWARE)?;
     environment::remove(py, &surroundings.variables())?;
     program.environment.apply(py, &variables)?;

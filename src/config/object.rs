@@ -84,6 +84,14 @@ impl ClassRef {
         }
     }
 
+    /// The name, or the path of the class: whatever names it.
+    pub fn path(&self) -> Option<String> {
+        match self {
+            Self::Name(name) => Some(name.clone()),
+            Self::Object(object) => object.path(),
+        }
+    }
+
     /// The value as gunicorn holds it.
     pub fn value(&self) -> Value {
         match self {

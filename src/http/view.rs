@@ -22,6 +22,12 @@ impl<'b> Head<'b> {
         self.store.facts.end
     }
 
+    /// What it takes to have it again when its buffer is gone, with [`HeadStore::head`].
+    #[must_use]
+    pub fn keep(&self) -> (Vec<u8>, HeadStore) {
+        (self.buf.to_vec(), self.store.clone())
+    }
+
     /// The method, as sent, or in upper case if the parser was told to do so.
     #[must_use]
     pub fn method(&self) -> &'b [u8] {

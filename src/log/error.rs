@@ -2,8 +2,8 @@
 //! `[2026-11-20 04:20:25 +0000] [13047] [INFO] message`.
 
 use std::fmt::{self, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -11,6 +11,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
 use crate::log::CRITICAL;
+use crate::log::foreign::Foreign;
 use crate::log::output::Output;
 use crate::sys::time::error_stamp;
 
@@ -34,6 +35,12 @@ impl Severity {
             "critical" => Self::Critical,
             _ => Self::Info,
         }
+    }
+
+    /// The severity with Python's number.
+    pub fn of_number(number: u8) -> Option<Self> {
+        let all = [Self::Debug, Self::Info, Self::Warning, Self::Error, Self::Critical];
+        all.into_iter().find(|severity| *severity as u8 == number)
     }
 
     /// `None` for what is never shown.
@@ -61,17 +68,25 @@ impl Severity {
     }
 }
 
-#[derive(Debug)]
 pub struct ErrorLog {
     pub output: Output,
     /// The least `Severity` that is shown; `u8::MAX` shows nothing.
     threshold: AtomicU8,
+    /// What records go to instead, while they do. There is only one; no lock that a fork could leave
+    /// locked guards it.
+    foreign: OnceLock<&'static dyn Foreign>,
+    given: AtomicBool,
 }
 
 impl ErrorLog {
     /// `least` is `None` if nothing shall be shown.
     pub fn new(output: Output, least: Option<Severity>) -> Self {
-        let log = Self { output, threshold: AtomicU8::new(0) };
+        let log = Self {
+            output,
+            threshold: AtomicU8::new(0),
+            foreign: OnceLock::new(),
+            given: AtomicBool::new(false),
+        };
         log.show_from(least);
         log
     }
@@ -81,7 +96,24 @@ impl ErrorLog {
         self.threshold.store(threshold, Ordering::Relaxed);
     }
 
+    /// Has a foreign logger take the records, or nobody.
+    pub fn give_to(&self, foreign: Option<&'static dyn Foreign>) {
+        if let Some(foreign) = foreign {
+            self.foreign.get_or_init(|| foreign);
+        }
+        self.given.store(foreign.is_some(), Ordering::Release);
+    }
+
+    /// The foreign logger that takes the records.
+    pub fn taken_by(&self) -> Option<&'static dyn Foreign> {
+        let given = self.given.load(Ordering::Acquire);
+        self.foreign.get().copied().filter(|_| given)
+    }
+
     fn shows(&self, severity: Severity) -> bool {
+        if let Some(foreign) = self.taken_by() {
+            return foreign.wants(severity);
+        }
         severity as u8 >= self.threshold.load(Ordering::Relaxed)
     }
 
@@ -116,7 +148,10 @@ impl<S: Subscriber> Layer<S> for ErrorLayer {
         if let Some(severity) = Severity::of(event.metadata()) {
             let mut text = Text::default();
             event.record(&mut text);
-            self.0.record(severity, &(text.message + &text.fields));
+            let message = text.message + &text.fields;
+            if !self.0.taken_by().is_some_and(|foreign| foreign.record(severity, &message)) {
+                self.0.record(severity, &message);
+            }
         }
     }
 }

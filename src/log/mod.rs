@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod error;
+mod foreign;
 mod output;
 #[cfg(test)]
 pub mod testing;
@@ -19,7 +20,9 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::sys::fd::redirect;
 use access::{AccessFormat, AccessLog};
-use error::{ErrorLayer, ErrorLog, Severity};
+pub use error::Severity;
+use error::{ErrorLayer, ErrorLog};
+pub use foreign::Foreign;
 use output::{Output, Target};
 
 /// The target of events that the log shows as CRITICAL, which `tracing` has no level for:
@@ -28,15 +31,19 @@ pub const CRITICAL: &str = "rgunicorn::critical";
 
 static LOGS: OnceLock<Logs> = OnceLock::new();
 
-/// Opens the logs that `config` asks for and makes them those of the process.
+/// Opens the logs that `config` asks for, ours or a foreign one, and makes them those of the process.
 ///
 /// # Errors
-/// A file cannot be written to, the access log format cannot be read, or this was called before.
-pub fn install(config: &Config) -> Result<(), Error> {
+/// A file cannot be written to, the access log format cannot be read, the foreign logger refuses, or
+/// this was called before.
+pub fn install(config: &Config, foreign: Option<&'static dyn Foreign>) -> Result<(), Error> {
     const TWICE: &str = "The logs of this process are installed already.";
-    let logs = Logs::open(config)?;
+    let logs = Logs::open(config, foreign)?;
     let layer = ErrorLayer(Arc::clone(&logs.error));
     LOGS.set(logs).map_err(|_| Error::config(TWICE))?;
+    if let Some(foreign) = foreign {
+        foreign.configure(config)?;
+    }
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer))
         .map_err(|_| Error::config(TWICE))
 }
@@ -58,6 +65,34 @@ pub fn configure(config: &Config) -> Result<(), Error> {
 pub fn reopen() {
     if let Some(logs) = LOGS.get() {
         logs.reopen();
+    }
+}
+
+/// The process ends without further ado: what a foreign logger has not dealt with is to be shown.
+pub fn flush() {
+    if let Some(foreign) = LOGS.get().and_then(|logs| logs.error.taken_by()) {
+        foreign.flush();
+    }
+}
+
+/// Writes a record to our own error log, whatever its level and whoever takes records.
+pub fn record(severity: Severity, message: &str) {
+    if let Some(logs) = LOGS.get() {
+        logs.error.record(severity, message);
+    }
+}
+
+/// Writes text to our own error log as it is, with its line break.
+pub fn write_error(text: &[u8]) {
+    if let Some(logs) = LOGS.get() {
+        logs.error.output.write(text);
+    }
+}
+
+/// Writes text to our own access log as it is, with its line break.
+pub fn write_access(text: &[u8]) {
+    if let Some(access) = access_log() {
+        access.output().write(text);
     }
 }
 
@@ -83,6 +118,8 @@ pub fn access_log() -> Option<Arc<AccessLog>> {
 struct Logs {
     error: Arc<ErrorLog>,
     access: Mutex<Option<Arc<AccessLog>>>,
+    /// What takes records instead, where a configuration asks for that.
+    foreign: Option<&'static dyn Foreign>,
     /// The standard streams as they were at the start: `capture_output` redirects them.
     stdout: OwnedFd,
     stderr: OwnedFd,
@@ -100,7 +137,15 @@ struct Opened {
 }
 
 impl Opened {
-    fn new(config: &Config, stdout: &OwnedFd, stderr: &OwnedFd) -> Result<Self, Error> {
+    fn new(
+        config: &Config,
+        foreign: bool,
+        stdout: &OwnedFd,
+        stderr: &OwnedFd,
+    ) -> Result<Self, Error> {
+        if foreign {
+            return Self::aside(stdout, stderr);
+        }
         let target = Target::parse(config.errorlog.as_deref(), Target::Stderr);
         let fd = target.open(stdout.as_fd(), stderr.as_fd())?;
         let least = (target != Target::Nothing).then(|| Severity::parse(&config.loglevel));
@@ -117,31 +162,45 @@ impl Opened {
         };
         Ok(Self { target, fd, least, access, capture })
     }
+
+    /// For a process whose log is a foreign logger: standard error is for what that cannot take.
+    fn aside(stdout: &OwnedFd, stderr: &OwnedFd) -> Result<Self, Error> {
+        let fd = Target::Stderr.open(stdout.as_fd(), stderr.as_fd())?;
+        let least = Some(Severity::Debug);
+        Ok(Self { target: Target::Stderr, fd, least, access: None, capture: false })
+    }
 }
 
 impl Logs {
-    fn open(config: &Config) -> Result<Self, Error> {
+    fn open(config: &Config, foreign: Option<&'static dyn Foreign>) -> Result<Self, Error> {
         let keep = |stream: BorrowedFd<'_>| {
             stream.try_clone_to_owned().map_err(|reason| {
                 Error::config(format!("A standard stream cannot be duplicated: {reason}."))
             })
         };
         let (stdout, stderr) = (keep(std::io::stdout().as_fd())?, keep(std::io::stderr().as_fd())?);
-        let Opened { target, fd, least, access, capture } = Opened::new(config, &stdout, &stderr)?;
+        let taken = foreign.is_some_and(|foreign| foreign.is_wanted(config));
+        let Opened { target, fd, least, access, capture } =
+            Opened::new(config, taken, &stdout, &stderr)?;
         let logs = Self {
             error: Arc::new(ErrorLog::new(Output::new(target, fd), least)),
+            foreign,
             access: Mutex::new(access),
             stdout,
             stderr,
             captured: AtomicBool::new(false),
         };
+        logs.error.give_to(foreign.filter(|_| taken));
         logs.capture(capture);
         Ok(logs)
     }
 
     fn configure(&self, config: &Config) -> Result<(), Error> {
-        let Opened { target, fd, least, access, capture } =
-            Opened::new(config, &self.stdout, &self.stderr)?;
+        let taken = self.foreign.is_some_and(|foreign| foreign.is_wanted(config));
+        let opened = Opened::new(config, taken, &self.stdout, &self.stderr)?;
+        self.configure_foreign(config, taken)?;
+        let Opened { target, fd, least, access, capture } = opened;
+        self.error.give_to(self.foreign.filter(|_| taken));
         self.error.output.redirect(target, fd.as_fd());
         self.error.show_from(least);
         *self.access.lock().unwrap_or_else(PoisonError::into_inner) = access;
@@ -149,7 +208,20 @@ impl Logs {
         Ok(())
     }
 
+    fn configure_foreign(&self, config: &Config, taken: bool) -> Result<(), Error> {
+        let Some(foreign) = self.foreign else { return Ok(()) };
+        let captured = self.captured.load(Ordering::Relaxed);
+        if taken {
+            // The standard streams are the foreign logger's to redirect.
+            self.capture(false);
+        }
+        foreign.configure(config).inspect_err(|_| self.capture(captured))
+    }
+
     fn reopen(&self) {
+        if let Some(foreign) = self.error.taken_by() {
+            foreign.reopen();
+        }
         self.reopen_output(&self.error.output);
         self.capture(self.captured.load(Ordering::Relaxed));
         let access = self.access.lock().unwrap_or_else(PoisonError::into_inner).clone();

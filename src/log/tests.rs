@@ -55,7 +55,7 @@ impl Lookup for Nothing {
 }
 
 fn open(config: &Config) -> Logs {
-    Logs::open(config).expect("open")
+    Logs::open(config, None).expect("open")
 }
 
 /// Logs a record of each level.
@@ -223,7 +223,7 @@ fn an_unwritable_file_is_named_with_the_reason() {
         (String::new(), "No such file or directory"),
     ] {
         let config = Config { errorlog: Some(path.clone()), ..place.config() };
-        let error = Logs::open(&config).err().expect("unwritable");
+        let error = Logs::open(&config, None).err().expect("unwritable");
         let start = format!("Error: '{path}' isn't writable [{reason}]");
         assert!(error.to_string().starts_with(&start), "{error}");
         assert_eq!(error.status(), Exit::Config as i32);
@@ -278,8 +278,8 @@ fn the_logs_of_the_process_are_installed_once() {
         let config = place.config();
         assert!(super::error_fd().is_none());
         assert!(super::access_log().is_none());
-        super::install(&config).expect("install");
-        assert!(super::install(&config).is_err());
+        super::install(&config, None).expect("install");
+        assert!(super::install(&config, None).is_err());
         tracing::debug!("hidden");
         super::configure(&Config { loglevel: "debug".to_owned(), ..config.clone() })
             .expect("debug");

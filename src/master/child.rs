@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::app::{Host, Seat};
 use crate::error::panic_text;
+use crate::log;
 use crate::sys::process;
 use crate::sys::signal::{self, Blocked, Pipe, Signal};
 
@@ -58,9 +59,10 @@ pub fn run(
             "The worker failed inside of the server itself: {}",
             panic_text(panic.as_ref())
         );
+        tracing::info!("Worker exiting (pid: {})", process::getpid());
         FAILED
     });
-    tracing::info!("Worker exiting (pid: {})", process::getpid());
+    log::flush();
     process::exit_now(status)
 }
 

@@ -6,6 +6,7 @@ pub mod environment;
 mod ffi;
 pub mod interpreter;
 pub mod loader;
+pub mod logging;
 pub mod objects;
 pub mod signals;
 pub mod support;

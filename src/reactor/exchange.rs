@@ -335,7 +335,7 @@ impl Exchange {
         if matches!(response.phase, Phase::Waiting | Phase::Started) {
             response.status.clear();
             response.headers.clear();
-            response.status.extend_from_slice(status.to_string().as_bytes());
+            response.status.extend_from_slice(format!("{status} {reason}").as_bytes());
             response.phase = Phase::Complete;
             response.closing = true;
             response.sent = 0;

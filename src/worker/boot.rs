@@ -10,22 +10,33 @@ use crate::log;
 use crate::net::listener::Listener;
 use crate::python::interpreter;
 use crate::python::loader::{self, LoadError};
+use crate::python::logging;
 use crate::python::signals;
 use crate::python::wsgi::{Errors, Settings, Wsgi};
 use crate::reactor::Reactor;
 use crate::scoreboard::State;
+use crate::sys::process;
 
 /// Lives the life of a worker and returns its exit status. `app` is there if it was preloaded.
 pub fn run(seat: &Seat<'_>, app: Option<&Py<PyAny>>) -> i32 {
     Python::attach(|py| {
         let status = match boot(py, seat, app) {
-            Ok((apps, reactor)) => serve(py, seat, reactor, apps).unwrap_or_else(|error| {
-                tracing::error!("The worker cannot wait for events: {error}");
-                FAILED
-            }),
+            Ok((apps, reactor)) => {
+                let attendant = logging::attend(py);
+                let status = serve(py, seat, reactor, apps).unwrap_or_else(|error| {
+                    tracing::error!("The worker cannot wait for events: {error}");
+                    FAILED
+                });
+                if let Some(attendant) = attendant {
+                    attendant.dismiss(py);
+                }
+                status
+            }
             Err(failure) => failure.report(py),
         };
+        tracing::info!("Worker exiting (pid: {})", process::getpid());
         signals::retire(py);
+        logging::close(py);
         interpreter::finalize(py);
         status
     })

@@ -10,6 +10,7 @@ use crate::app::{AccessSink, App, Seat};
 use crate::http::{HeaderBlock, Reject};
 use crate::log;
 use crate::log::access::{AccessLog, Entry, Lookup, Source};
+use crate::python::logging;
 use crate::reactor::{Handler, Peer, Request, Summary};
 use crate::scoreboard::{Bell, Slot};
 use crate::sys::{process, random, time};
@@ -85,6 +86,8 @@ impl Handler for Requests<'_> {
             let response =
                 Summary { status: Some(status.as_bytes()), headers: &HeaderBlock::new(), sent: 0 };
             Access::new(log).line(request, &response, &|_| None);
+        } else if let Some(request) = request {
+            logging::PYTHON.refused(request, reject);
         }
     }
 

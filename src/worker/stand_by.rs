@@ -10,6 +10,7 @@ use super::control::Control;
 use super::requests::Requests;
 use super::serve::FAILED;
 use crate::error::panic_text;
+use crate::log;
 use crate::sys::{process, time};
 
 /// How long the baton may lie around, up to twice: the time that a ready request may have to wait
@@ -156,6 +157,7 @@ impl<'w, 'a> StandBy<'w, 'a> {
             // The one slot does not come back.
             self.control.wait_for_reports();
             tracing::info!("Worker exiting (pid: {})", process::getpid());
+            log::flush();
             process::exit_now(self.control.verdict().unwrap_or_default());
         }
         if self.baton.slot_is_free() {

@@ -14,8 +14,7 @@ macro_rules! log_forms {
             flags: ["--logger-class"],
             metavar: "STRING",
             default: "gunicorn.glogging.Logger",
-            reload: Restart,
-            unbuilt: ["simple"],
+            reload: Live,
         }
 
         /// A file in the INI form of Python's `logging.config.fileConfig`.
@@ -23,8 +22,7 @@ macro_rules! log_forms {
             flags: ["--log-config"],
             metavar: "FILE",
             default: Value::None,
-            reload: Restart,
-            unbuilt: [],
+            reload: Live,
         }
 
         /// A dict for Python's `logging.config.dictConfig`. Goes before the other two.
@@ -32,8 +30,7 @@ macro_rules! log_forms {
             flags: [],
             metavar: "",
             default: Value::Dict(Vec::new()),
-            reload: Restart,
-            unbuilt: [],
+            reload: Live,
         }
 
         /// A JSON file with a dict for `logging.config.dictConfig`. Goes before `logconfig`.
@@ -41,8 +38,7 @@ macro_rules! log_forms {
             flags: ["--log-config-json"],
             metavar: "FILE",
             default: Value::None,
-            reload: Restart,
-            unbuilt: [],
+            reload: Live,
         }
 
         /// Send the logs to syslog too.

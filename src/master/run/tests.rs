@@ -176,7 +176,7 @@ fn be_the_server_if_asked() {
     if kind == Kind::Waiting {
         config.threads = 2;
     }
-    log::install(&config).unwrap();
+    log::install(&config, None).unwrap();
     let mut host = Workers { kind, next, config: config.clone() };
     process::exit_now(run(config, Surroundings::default(), &mut host));
 }

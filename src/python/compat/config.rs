@@ -19,7 +19,6 @@ use crate::python::values;
 ///
 /// # Errors
 /// A value whose object is no longer there.
-#[allow(dead_code, reason = "for hooks and Python loggers")]
 pub fn to_python<'py>(
     py: Python<'py>,
     config: &Config,

@@ -4,8 +4,8 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::config;
-use crate::python::support;
 use crate::python::wsgi::{Input, identity};
+use crate::python::{logging, support};
 use crate::reactor::server_name;
 use crate::sys::proctitle;
 
@@ -20,6 +20,7 @@ pub fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(config::validate, module)?)?;
     module.add_function(wrap_pyfunction!(load_application, module)?)?;
     module.add_function(wrap_pyfunction!(set_title, module)?)?;
+    logging::fill(module)?;
     module.add_function(wrap_pyfunction!(set_server, module)?)?;
     module.add_function(wrap_pyfunction!(set_server_software, module)?)
 }

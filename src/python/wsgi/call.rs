@@ -1,6 +1,7 @@
 //! One request through the application: call, iterate, close (PEP 3333).
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::intern;
@@ -15,7 +16,7 @@ use crate::app::{AccessSink, App};
 use crate::http::Reject;
 use crate::python::ffi::{self, HeldBytes};
 use crate::python::loader::exit_status;
-use crate::python::{interpreter, support};
+use crate::python::{interpreter, logging, support};
 use crate::reactor::{Exchange, Refusal, Request, Shared, When};
 use crate::sys::process;
 
@@ -25,6 +26,8 @@ pub struct Wsgi {
     environ: Environ,
     callables: Option<Callables>,
     sendfile: bool,
+    /// Where a logger in Python writes the access log.
+    access: Option<Arc<logging::Access>>,
 }
 
 impl Wsgi {
@@ -36,7 +39,9 @@ impl Wsgi {
         settings: &Settings,
         sendfile: bool,
     ) -> PyResult<Self> {
-        Ok(Self { app, environ: Environ::new(py, settings)?, callables: None, sendfile })
+        let environ = Environ::new(py, settings)?;
+        let access = logging::Access::new(py).map(Arc::new);
+        Ok(Self { app, environ, callables: None, sendfile, access })
     }
 
     /// The callables of the next request.
@@ -72,25 +77,29 @@ impl App for Wsgi {
         exchange: &Arc<Exchange>,
         access: Option<&mut dyn AccessSink>,
     ) {
+        let python = self.access.clone().map(|access| (access, Instant::now()));
+        let python = python.as_ref();
         Python::attach(|py| {
             let (start, serial) = match self.callables(py, exchange) {
                 Ok(callables) => (callables.start.clone_ref(py), callables.serial),
                 Err(error) => {
-                    return Turn { py, request: &request, exchange, access }.failed(&error, None);
+                    return Turn { py, request: &request, exchange, access, python }
+                        .failed(&error, None);
                 }
             };
             let environ = match self.environ.build(py, &mut request, exchange, serial) {
                 Ok(Ok(environ)) => environ,
                 Ok(Err(outside)) => {
                     let reject = Reject::script_name(&outside.path, &outside.script_name);
-                    Turn { py, request: &request, exchange, access }.refused(&reject, None);
+                    Turn { py, request: &request, exchange, access, python }.refused(&reject, None);
                     return;
                 }
                 Err(error) => {
-                    return Turn { py, request: &request, exchange, access }.failed(&error, None);
+                    return Turn { py, request: &request, exchange, access, python }
+                        .failed(&error, None);
                 }
             };
-            let mut turn = Turn { py, request: &request, exchange, access };
+            let mut turn = Turn { py, request: &request, exchange, access, python };
             let sendfile = self.sendfile;
             let called = worker_only(py, self.app.bind(py).call1((&environ, start)));
             let result = called.and_then(|iterable| {
@@ -116,6 +125,8 @@ struct Turn<'a, 's, 'r, 'py> {
     request: &'a Request<'r>,
     exchange: &'a Exchange,
     access: Option<&'s mut (dyn AccessSink + 's)>,
+    /// A logger in Python, and when the request began.
+    python: Option<&'a (Arc<logging::Access>, Instant)>,
 }
 
 impl Turn<'_, '_, '_, '_> {
@@ -131,6 +142,9 @@ impl Turn<'_, '_, '_, '_> {
 
     /// Writes the access log line.
     fn log(&mut self, environ: Option<&Bound<'_, PyDict>>) {
+        if let Some((python, started)) = self.python {
+            python.log(self.py, self.request, self.exchange, environ, *started);
+        }
         let Some(access) = &mut self.access else { return };
         let variable = |name: &str| environ.and_then(|environ| variable(environ, name));
         self.exchange.inspect(|summary| access.line(self.request, &summary, &variable));
@@ -162,14 +176,11 @@ impl Turn<'_, '_, '_, '_> {
             return self.refused(&refused.get().0, environ);
         }
         if self.exchange.head_sent() {
-            tracing::error!("Error handling request\n{}", support::traceback(py, error));
+            logging::exception(py, error, "Error handling request");
             self.exchange.abandon();
         } else {
-            tracing::error!(
-                "Error handling request {}\n{}",
-                describe(self.request),
-                support::traceback(py, error)
-            );
+            let message = format!("Error handling request {}", describe(self.request));
+            logging::exception(py, error, &message);
             self.exchange.fail(500, "Internal Server Error", "");
         }
         self.log(environ);
@@ -276,7 +287,7 @@ fn close(iterable: &Bound<'_, PyAny>, turn: &mut Turn<'_, '_, '_, '_>, complete:
         Err(error) => Err(error),
     };
     if let Err(error) = closed {
-        tracing::error!("Error handling request\n{}", support::traceback(py, &error));
+        logging::exception(py, &error, "Error handling request");
         if !complete {
             turn.exchange.abandon();
         }

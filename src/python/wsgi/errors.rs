@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use crate::log;
+use crate::python::logging;
 
 /// The object behind `wsgi.errors`.
 #[pyclass(frozen, module = "rgunicorn")]
@@ -21,6 +22,9 @@ impl Errors {
 #[pymethods]
 impl Errors {
     fn write(&self, py: Python<'_>, text: &Bound<'_, PyString>) -> PyResult<()> {
+        if let Some(written) = logging::write_errors(py, text, self.stderr) {
+            return written;
+        }
         if self.stderr {
             let stderr = py.import("sys")?.getattr("stderr")?;
             if !stderr.is_none() {

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 
 use super::FAILED;
 use crate::error::panic_text;
+use crate::log;
 use crate::python::wsgi::Wsgi;
 use crate::python::{interpreter, support};
 use crate::sys::process;
@@ -110,7 +111,8 @@ fn wait(py: Python<'_>, slot: &Slot<'_, '_>, ended: &Ring) {
 
 /// Ends the process although slots are in the application.
 fn leave(py: Python<'_>, status: i32) -> ! {
-    interpreter::wind_up(py);
     tracing::info!("Worker exiting (pid: {})", process::getpid());
+    interpreter::wind_up(py);
+    py.detach(log::flush);
     process::exit_now(status)
 }

@@ -12,6 +12,7 @@ pub mod input;
 mod keep_alive;
 mod loading;
 mod proxy_protocol;
+mod python_loggers;
 mod request_line;
 mod responses;
 mod signals;
