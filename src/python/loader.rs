@@ -3,7 +3,7 @@
 use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
 
-use super::support;
+use super::{compat, support};
 use crate::log;
 
 /// Why there is no application.
@@ -41,10 +41,16 @@ impl LoadError {
 /// # Errors
 /// See [`LoadError`].
 pub fn load(py: Python<'_>, uri: &str) -> Result<Py<PyAny>, LoadError> {
-    support::module(py)
-        .and_then(|module| module.call_method1("load", (uri,)))
-        .map(Bound::unbind)
-        .map_err(|error| LoadError::from_exception(py, &error))
+    found(py, uri).map(Bound::unbind).map_err(|error| LoadError::from_exception(py, &error))
+}
+
+fn found<'py>(py: Python<'py>, uri: &str) -> PyResult<Bound<'py, PyAny>> {
+    if compat::is_watched(py)? {
+        // By way of the method that monitoring agents wrap, in order to wrap what it returns.
+        let class = py.import("gunicorn.app.wsgiapp")?.getattr("WSGIApplication")?;
+        return class.call_method1("of", (uri,))?.call_method0("wsgi");
+    }
+    support::module(py)?.call_method1("load", (uri,))
 }
 
 /// Imports modules of the standard library that workers would import each for itself; imported before

@@ -108,7 +108,7 @@ def _call(factory, args, kwargs):
 
 def format_exception(kind, error, trace):
     """A traceback as Python prints it, without the server's own frames in front."""
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(__file__):
         trace = trace.tb_next
     return "".join(traceback.format_exception(kind, error, trace)).rstrip("\n")
 

@@ -5,14 +5,16 @@
 
 mod absent;
 pub mod config;
+mod loader;
 mod native;
 mod table;
 
 use pyo3::exceptions::PyImportError;
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyModule, PyString};
+use pyo3::types::{PyDict, PyList, PyString};
 
-use table::{Body, Module};
+use loader::Loader;
 
 /// The package's name.
 const PACKAGE: &str = "gunicorn";
@@ -34,6 +36,30 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
     forget(&sys.getattr("modules")?.cast_into::<PyDict>()?)
 }
 
+/// Whether somebody may have wrapped classes of the package, or would if they were imported: one of its
+/// modules is there, or a finder in front of ours that is not Python's.
+///
+/// # Errors
+/// `sys.meta_path` or `sys.modules` is not what Python makes it.
+pub fn is_watched(py: Python<'_>) -> PyResult<bool> {
+    let sys = py.import("sys")?;
+    if sys.getattr("modules")?.contains(intern!(py, "gunicorn.app.base"))? {
+        return Ok(true);
+    }
+    for finder in sys.getattr("meta_path")?.try_iter()? {
+        let finder = finder?;
+        if finder.is_instance_of::<Importer>() {
+            return Ok(false);
+        }
+        let module = finder.getattr("__module__").and_then(|name| name.extract::<String>());
+        let module = module.unwrap_or_default();
+        if !["_frozen_importlib", "_distutils_hack"].contains(&module.as_str()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Removes what a `sitecustomize` has imported of an installed gunicorn, so that there are not two.
 fn forget(modules: &Bound<'_, PyDict>) -> PyResult<()> {
     for name in modules.keys() {
@@ -50,16 +76,16 @@ fn is_in_package(name: &str) -> bool {
     name.strip_prefix(PACKAGE).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// Finds and loads the modules of the package (PEP 451). It has no state, so that a fork and a
-/// subinterpreter do it no harm.
+/// Finds the modules of the package (PEP 451).
 #[pyclass(frozen, module = "rgunicorn")]
 struct Importer;
 
 #[pymethods]
 impl Importer {
+    #[staticmethod]
     #[pyo3(signature = (fullname, _path=None, _target=None))]
     fn find_spec<'py>(
-        slf: &Bound<'py, Self>,
+        py: Python<'py>,
         fullname: &str,
         _path: Option<&Bound<'py, PyAny>>,
         _target: Option<&Bound<'py, PyAny>>,
@@ -67,70 +93,18 @@ impl Importer {
         if !is_in_package(fullname) {
             return Ok(None);
         }
-        let py = slf.py();
-        let Some(module) = table::find(fullname) else {
+        let Some(row) = table::find(fullname) else {
             return match absent::reason(fullname) {
                 Some(reason) => Err(import_error(py, fullname, reason)),
                 None => Ok(None),
             };
         };
         let options = PyDict::new(py);
-        options.set_item("origin", module.file)?;
-        options.set_item("is_package", module.is_package())?;
+        options.set_item("origin", row.file)?;
+        options.set_item("is_package", row.is_package())?;
         let spec = py.import("importlib.machinery")?.getattr("ModuleSpec")?;
-        spec.call((fullname, slf), Some(&options)).map(Some)
+        spec.call((fullname, Loader::default()), Some(&options)).map(Some)
     }
-
-    /// Leaves it to the import system, which makes an ordinary module.
-    #[staticmethod]
-    fn create_module(_spec: &Bound<'_, PyAny>) -> Option<Py<PyAny>> {
-        None
-    }
-
-    #[staticmethod]
-    fn exec_module(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        let py = module.py();
-        let row = known(py, module.name()?.to_str()?)?;
-        module.setattr("__file__", row.file)?;
-        match row.body {
-            Body::Source(source) => {
-                let code = compile(py, row, source)?;
-                py.import("builtins")?.call_method1("exec", (code, module.dict())).map(drop)
-            }
-            Body::Native(fill) => fill(module),
-        }
-    }
-
-    /// For `linecache`, which is where tracebacks get their lines from, and `inspect`.
-    #[staticmethod]
-    fn get_source(py: Python<'_>, fullname: &str) -> PyResult<Option<&'static str>> {
-        Ok(known(py, fullname)?.source())
-    }
-
-    #[staticmethod]
-    fn get_code<'py>(py: Python<'py>, fullname: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let row = known(py, fullname)?;
-        row.source().map(|source| compile(py, row, source)).transpose()
-    }
-
-    #[staticmethod]
-    fn get_filename(py: Python<'_>, fullname: &str) -> PyResult<&'static str> {
-        Ok(known(py, fullname)?.file)
-    }
-
-    #[staticmethod]
-    fn is_package(py: Python<'_>, fullname: &str) -> PyResult<bool> {
-        Ok(known(py, fullname)?.is_package())
-    }
-}
-
-fn known(py: Python<'_>, name: &str) -> PyResult<&'static Module> {
-    table::find(name).ok_or_else(|| import_error(py, name, "the package has no such module"))
-}
-
-fn compile<'py>(py: Python<'py>, row: &Module, source: &str) -> PyResult<Bound<'py, PyAny>> {
-    // Of no `from __future__` but its own.
-    py.import("builtins")?.call_method1("compile", (source, row.file, "exec", 0, true))
 }
 
 /// The error for a module that is not there, with the reason.

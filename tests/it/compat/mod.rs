@@ -1,4 +1,6 @@
 //! The importable `gunicorn` package inside the server's processes.
 
+mod agents;
 mod identity;
 mod package;
+mod sentry;

@@ -2,9 +2,10 @@
 
 Modules that define such classes can be imported by the server like any other. It cannot be started by
 them: its processes are those of the command.
-"""
 
-from gunicorn.config import Config, get_default_config_file  # noqa: F401 - part of the interface
+`Application.wsgi` is where monitoring agents put their wrappers around the application, therefore the
+server takes it from there.
+"""
 
 
 class BaseApplication:
@@ -34,3 +35,16 @@ class BaseApplication:
 
 class Application(BaseApplication):
     """The same with a command line and a conf file."""
+
+
+def __getattr__(name):
+    # What else is expected here is not worth an import each time the server starts.
+    if name in ("Config", "get_default_config_file"):
+        from gunicorn import config
+
+        return getattr(config, name)
+    if name == "Arbiter":
+        from gunicorn.arbiter import Arbiter
+
+        return Arbiter
+    raise AttributeError("module %r has no attribute %r" % (__name__, name))

@@ -1,14 +1,22 @@
 """The command's own application."""
 
-from gunicorn import util
+from gunicorn import _native
 from gunicorn.app.base import Application
 
 
 class WSGIApplication(Application):
     """The WSGI application that the server was started with."""
 
+    @classmethod
+    def of(cls, uri):
+        """The one of this name."""
+        made = cls.__new__(cls)
+        made.app_uri = uri
+        made.callable = made.cfg = made.logger = made.prog = made.usage = None
+        return made
+
     def load_wsgiapp(self):
-        return util.import_app(self.app_uri)
+        return _native.load_application(self.app_uri)
 
     def load(self):
         return self.load_wsgiapp()
