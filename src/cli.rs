@@ -13,7 +13,7 @@ use crate::log;
 use crate::master::{self, Surroundings};
 use crate::python::conf::{self, PythonConf};
 use crate::python::loader::{self, LoadError};
-use crate::python::{environment, interpreter, logging, wsgi};
+use crate::python::{environment, interpreter, logging, support, wsgi};
 use crate::sys::{fd, process, proctitle};
 use crate::worker;
 
@@ -89,7 +89,7 @@ fn with_python(
         let uri = config.application().unwrap_or_default();
         match loader::load(py, uri) {
             Ok(app) => program.app = Some(app),
-            Err(error) => return Ok(preload_failed(error)),
+            Err(error) => return Ok(preload_failed(py, error)),
         }
     }
     if config.workers > 1 {
@@ -144,16 +144,16 @@ fn check(py: Python<'_>, config: &Config) -> i32 {
         Ok(_) => Exit::Ok as i32,
         Err(LoadError::Exit(status)) => status,
         Err(LoadError::NotFound(message)) => failed(&message),
-        Err(LoadError::Failed { traceback, .. }) => failed(&traceback),
+        Err(LoadError::Failed { error, .. }) => failed(&support::traceback(py, &error)),
     }
 }
 
 /// A preloaded application that cannot be imported ends the start.
-fn preload_failed(error: LoadError) -> i32 {
+fn preload_failed(py: Python<'_>, error: LoadError) -> i32 {
     let text = match error {
         LoadError::Exit(status) => return status,
         LoadError::NotFound(message) => message,
-        LoadError::Failed { traceback, .. } => traceback,
+        LoadError::Failed { error, .. } => support::traceback(py, &error),
     };
     let _ = writeln!(std::io::stderr(), "{text}");
     Exit::Config as i32

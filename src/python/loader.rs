@@ -13,7 +13,7 @@ pub enum LoadError {
     /// The module ended the program: `sys.exit` at import.
     Exit(i32),
     /// The import failed.
-    Failed { message: String, traceback: String },
+    Failed { message: String, error: PyErr },
 }
 
 impl LoadError {
@@ -32,7 +32,7 @@ impl LoadError {
         if not_found {
             return Self::NotFound(message);
         }
-        Self::Failed { message, traceback: support::traceback(py, error) }
+        Self::Failed { message, error: error.clone_ref(py) }
     }
 }
 

@@ -58,8 +58,8 @@ impl Failure {
                 Exit::AppLoad as i32
             }
             Self::Load(LoadError::Exit(status)) => status,
-            Self::Load(LoadError::Failed { message, traceback }) => {
-                tracing::error!("Exception in worker process\n{traceback}");
+            Self::Load(LoadError::Failed { message, error }) => {
+                logging::exception(py, &error, "Exception in worker process");
                 log::say(&message);
                 Exit::WorkerBoot as i32
             }

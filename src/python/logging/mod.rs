@@ -149,7 +149,9 @@ impl PythonLog {
             py.import("gunicorn.glogging")?.call_method1("_wants_debug", (logger,))?.extract()
         };
         let least = if wants().unwrap_or(true) { Severity::Debug } else { Severity::Info };
-        self.least.store(least as u8, Ordering::Relaxed);
+        if self.least.swap(least as u8, Ordering::Relaxed) != least as u8 {
+            tracing::callsite::rebuild_interest_cache();
+        }
     }
 
     /// Puts something into the queue and sees to it that it is dealt with; what the logger cannot take is
@@ -186,6 +188,7 @@ impl PythonLog {
 
     /// Delivers what comes, until it is over.
     fn attend(&self) {
+        Python::attach(|py| support::name_thread(py, "log"));
         while self.queue.wait() {
             if !Python::attach(|py| self.deliver(py)) {
                 // Whoever is at it does the rest too.
@@ -294,10 +297,10 @@ impl Foreign for PythonLog {
     }
 
     fn flush(&self) {
-        if DIRECT.get() {
-            Python::attach(|py| self.deliver(py));
-        } else {
+        if !DIRECT.get() {
             self.queue.wait_empty(LAST);
+        } else if self.is_in_force() {
+            Python::attach(|py| self.deliver(py));
         }
         for item in self.queue.clear() {
             own_record(&item);

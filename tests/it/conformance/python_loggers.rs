@@ -14,6 +14,8 @@ on_both_servers!(
     dict_in_a_conf_file,
     json_and_defaults,
     precedence,
+    switched_by_reloads,
+    threads,
     errors_at_the_start,
     subclass,
     class_in_a_conf_file,
@@ -212,6 +214,80 @@ fn dict_in_a_conf_file(kind: ServerKind) {
     server.log.wait_for_since(mark, "changed INFO while importing");
     server.exchange(request);
     server.log.wait_for_since(mark, "changed INFO GET /a?b HTTP/1.1");
+}
+
+/// A logger in Python that comes with one HUP and goes with the next.
+fn switched_by_reloads(kind: ServerKind) {
+    let plain = "accesslog = '-'\n";
+    let dict = "accesslog = '-'\nlogconfig_dict = {'version': 1, \
+                'formatters': {'generic': {'format': 'python %(message)s'}}}\n";
+    let server = builder(kind).file("conf.py", plain).args(["-c", "conf.py"]).start();
+    server.log.wait_for("[INFO] while importing: 1 handlers, level 20");
+    let path = server.dir().join("conf.py");
+    fs::write(&path, dict).expect("write");
+    server.signal(Signal::SIGHUP);
+    server.log.wait_for("python while importing: 1 handlers, level 20");
+    let line = until(BOUND, "a new worker's line", || {
+        let mark = server.out.mark();
+        server.get("/x");
+        let line = server.out.wait_for_since(mark, "\"GET /x HTTP/1.1\" 200 6 ");
+        line.starts_with("python ").then_some(line)
+    });
+    assert!(line.starts_with("python 127.0.0.1 - - ["), "{line}");
+    if kind.is_rgunicorn() {
+        // gunicorn leaves the handlers of the dict in place.
+        let mark = server.log.mark();
+        fs::write(&path, plain).expect("write");
+        server.signal(Signal::SIGHUP);
+        server.log.wait_for_since(mark, "[INFO] while importing: 1 handlers, level 20");
+        until(BOUND, "a line of our own", || {
+            let mark = server.out.mark();
+            server.get("/x");
+            server.out.wait_for_since(mark, "GET /x").starts_with("127.0.0.1 ").then_some(())
+        });
+    }
+}
+
+/// Lines of several threads and of a preloaded application.
+fn threads(kind: ServerKind) {
+    let form = r#"{"version": 1, "formatters": {"generic": {"format": "%(threadName)s %(message)s"}},
+        "handlers": {"file": {"class": "logging.FileHandler", "formatter": "generic",
+        "filename": "access.log"}, "error": {"class": "logging.StreamHandler", "formatter":
+        "generic"}}, "root": {"level": "INFO", "handlers": []},
+        "loggers": {"gunicorn.access": {"level": "INFO", "handlers": ["file"], "propagate": false},
+        "gunicorn.error": {"level": "INFO", "handlers": ["error"], "propagate": false}}}"#;
+    let server = builder(kind)
+        .file("log.json", form)
+        .args(["--log-config-json", "log.json", "-k", "gthread", "--threads", "4", "--preload"])
+        .start();
+    server.log.wait_for("MainThread while importing: 1 handlers, level 20");
+    std::thread::scope(|scope| {
+        for client in 0..8 {
+            let server = &server;
+            scope.spawn(move || {
+                for number in 0..5 {
+                    assert_eq!(server.get(&format!("/c{client}n{number}")).status, 200);
+                }
+            });
+        }
+    });
+    let path = server.dir().join("access.log");
+    let lines = until(BOUND, "all lines", || {
+        let text = fs::read_to_string(&path).ok()?;
+        (text.lines().count() == 40).then(|| text.lines().map(str::to_owned).collect::<Vec<_>>())
+    });
+    for line in lines {
+        let (thread, rest) = line.split_once(" 127.0.0.1 - - [").expect("a whole line");
+        assert_ne!(thread, "MainThread");
+        assert!(rest.contains("] \"GET /c") && rest.contains(" HTTP/1.1\" 200 6 "), "{rest}");
+    }
+    server.get("/boom");
+    let line = server.log.wait_for("Error handling request");
+    assert!(
+        line.ends_with(" Error handling request /boom") || line.ends_with(" GET /boom"),
+        "{line}"
+    );
+    assert!(!line.starts_with("MainThread"), "{line}");
 }
 
 /// What a configuration leaves out comes from gunicorn's: each record on standard error and again on
