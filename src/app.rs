@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::error::Error;
+use crate::log::access::Value;
 use crate::net::handoff::Queue;
 use crate::net::listener::Listener;
 use crate::reactor::{Exchange, Request, Summary};
@@ -53,14 +54,20 @@ pub trait Host {
     fn work(&mut self, seat: Seat<'_>) -> i32;
 }
 
+/// The environ of a request, when it is over.
+pub trait Variables {
+    /// Shows the value of a variable, found by its name in any case; `false` if it is not there.
+    fn find(&self, name: &str, show: &mut dyn FnMut(Value<'_>)) -> bool;
+}
+
 /// Writes access log lines; present only when there is an access log.
 pub trait AccessSink {
-    /// `environ` looks up a variable of the environ by its name, in any case.
+    /// `environ` is absent where it could not be made.
     fn line(
         &mut self,
         request: &Request<'_>,
         response: &Summary<'_>,
-        environ: &dyn Fn(&str) -> Option<Vec<u8>>,
+        environ: Option<&dyn Variables>,
     );
 }
 

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 pub use layers::{ConfFile, Loaded, early};
 pub use object::Object;
 pub use origin::Origin;
-pub use settings::{Config, HeaderMap, MOST_THREADS, ProxyMode};
+pub use settings::{Config, ErrorLogFormat, HeaderMap, MOST_THREADS, ProxyMode, StatsdAddress};
 
 use crate::error::{Error, reason};
 use setting::Scope;
@@ -134,9 +134,9 @@ mod tests {
                 assert!(flags.insert(*flag), "{flag} twice");
             }
         }
-        // gunicorn 27 has 120 settings; --venv, two limits for requests, and those for slow clients and
-        // large bodies, are ours.
-        assert_eq!(names.len(), 120 + 1 + 2 + 7);
+        // gunicorn 27 has 120 settings; --venv, two limits for requests, those for slow clients and large
+        // bodies, and the form of the error log are ours.
+        assert_eq!(names.len(), 120 + 1 + 2 + 7 + 1);
     }
 
     #[test]

@@ -1,10 +1,9 @@
 //! The access log.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use super::{Input, Random};
-use crate::log::access::{AccessFormat, Entry, Lookup, Source};
+use crate::log::access::{AccessFormat, Entry, Form, Lookup, Source, Value};
 
 /// Separates format, method, target and value in an input (ASCII RS).
 const RECORD: u8 = 0x1e;
@@ -15,12 +14,24 @@ const QUOTED: &str = concat!(
     r#""%({x}i)s" "%({x}o)s" "%({x}e)s" "%(a).7s" "%(U).1s" "%(q)-9.3s" "%(f)9s""#
 );
 
-/// The same value under every name, or none.
-struct Always<'a>(Option<&'a [u8]>);
+/// Fields of a line in JSON.
+const FIELDS: usize = 16;
+
+/// The same value under every name, or none; but method and target.
+struct Always<'a> {
+    method: &'a [u8],
+    target: &'a [u8],
+    value: Option<&'a [u8]>,
+}
 
 impl Lookup for Always<'_> {
-    fn find(&self, _: Source, _: &str) -> Option<Cow<'_, [u8]>> {
-        self.0.map(Cow::Borrowed)
+    fn find(&self, source: Source, name: &str, show: &mut dyn FnMut(Value<'_>)) -> bool {
+        let value = match (source, name) {
+            (Source::Environ, "REQUEST_METHOD") => Some(self.method),
+            (Source::Environ, "RAW_URI" | "QUERY_STRING") => Some(self.target),
+            _ => self.value,
+        };
+        value.map(|value| show(Value::Bytes(value))).is_some()
     }
 }
 
@@ -39,14 +50,9 @@ pub fn access_log_format(data: &[u8]) {
     let (method, target, value) = (next(), next(), next());
 
     let mut random = Random(input.seed);
-    let lookup = Always(Some(value));
+    let lookup = Always { method, target, value: Some(value) };
     let hostile = Entry {
-        remote_addr: Some(value),
-        method,
-        target,
-        path: value,
-        query: target,
-        version: (1, input.control[0] % 10),
+        line: (input.control[0] % 2 == 1).then_some(target),
         status: Some(value),
         sent: random.next(),
         elapsed: Duration::from_nanos(random.next()),
@@ -54,17 +60,8 @@ pub fn access_log_format(data: &[u8]) {
         pid: 1,
         lookup: &lookup,
     };
-    let absent = Always(None);
-    let empty = Entry {
-        remote_addr: None,
-        method: b"",
-        target: b"",
-        path: b"",
-        query: b"",
-        status: None,
-        lookup: &absent,
-        ..hostile
-    };
+    let absent = Always { method: b"", target: b"", value: None };
+    let empty = Entry { line: None, status: None, lookup: &absent, ..hostile };
 
     match AccessFormat::compile(&format) {
         Ok(compiled) => {
@@ -84,6 +81,40 @@ pub fn access_log_format(data: &[u8]) {
     let line = line(&compiled, &hostile);
     assert!(!line.contains(char::is_control), "{line:?}");
     assert_eq!(quotes(&line), quotes(QUOTED), "{line}");
+
+    let mut out = Vec::new();
+    Form::Json.write(&mut out, &hostile);
+    let text = String::from_utf8(out).expect("JSON is UTF-8");
+    let object = text.strip_suffix('\n').expect("a line ends");
+    assert!(!object.contains(char::is_control), "{object:?}");
+    let skeleton = skeleton(object);
+    let inner = skeleton.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
+    let fields: Vec<&str> = inner.expect("an object").split(',').collect();
+    let sound = |field: &&str| match field.strip_prefix("s:") {
+        Some("s" | "null") => true,
+        Some(number) => number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'),
+        None => false,
+    };
+    assert!(fields.len() == FIELDS && fields.iter().all(sound), "{object}");
+}
+
+/// JSON with `s` in place of each string.
+fn skeleton(json: &str) -> String {
+    let mut out = String::new();
+    let mut symbols = json.chars();
+    while let Some(symbol) = symbols.next() {
+        if symbol != '"' {
+            out.push(symbol);
+            continue;
+        }
+        out.push('s');
+        while let Some(symbol) = symbols.next().filter(|symbol| *symbol != '"') {
+            if symbol == '\\' {
+                symbols.next();
+            }
+        }
+    }
+    out
 }
 
 /// The line of an entry, without the line feed at its end.

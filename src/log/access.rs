@@ -1,15 +1,21 @@
-//! The access log: one line per request, in the format of the setting `access_log_format`.
+//! The access log: one line per request, in the format of the setting `access_log_format` or as JSON.
 
-use std::borrow::Cow;
 use std::cell::Cell;
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::error::Error;
+use crate::log::error::Severity;
 use crate::log::output::Output;
+use crate::log::statsd::Statsd;
+use crate::log::syslog::Syslog;
 use crate::sys::time::access_stamp;
 
 mod escape;
 mod format;
+mod json;
 mod user;
 
 pub use format::AccessFormat;
@@ -29,25 +35,26 @@ pub enum Source {
     Environ,
 }
 
-/// Finds what a format may ask for beyond the facts that every request has.
-pub trait Lookup {
-    /// The value of a header or variable, in ISO 8859-1; `None` if it is not there.
-    fn find(&self, source: Source, name: &str) -> Option<Cow<'_, [u8]>>;
+/// A value that was found.
+#[derive(Clone, Copy, Debug)]
+pub enum Value<'a> {
+    /// In ISO 8859-1 (PEP 3333's "bytes as unicode").
+    Bytes(&'a [u8]),
+    /// Text that ISO 8859-1 does not have.
+    Text(&'a str),
 }
 
-/// The facts about one request and its response. Bytes are as they came from the client or from the
-/// application, as ISO 8859-1 (PEP 3333's "bytes as unicode").
+/// Finds what a line may show of a request and its response.
+pub trait Lookup {
+    /// Shows the value of a header or variable; `false` if it is not there.
+    fn find(&self, source: Source, name: &str, show: &mut dyn FnMut(Value<'_>)) -> bool;
+}
+
+/// One request and its response. As in gunicorn it is the environ that is shown, which middleware may
+/// have corrected.
 pub struct Entry<'a> {
-    /// `None` is shown as `-`; clients of unix sockets have an empty one.
-    pub remote_addr: Option<&'a [u8]>,
-    pub method: &'a [u8],
-    /// The request target as received.
-    pub target: &'a [u8],
-    /// `PATH_INFO`: percent-decoded.
-    pub path: &'a [u8],
-    pub query: &'a [u8],
-    /// Of the request: (1, 1) for HTTP/1.1.
-    pub version: (u8, u8),
+    /// The first line of what was no request, as it came.
+    pub line: Option<&'a [u8]>,
     /// The status line's text, `200 OK`; `None` if the application never started a response.
     pub status: Option<&'a [u8]>,
     /// Bytes of the body, before chunking.
@@ -59,31 +66,129 @@ pub struct Entry<'a> {
     pub lookup: &'a dyn Lookup,
 }
 
-/// An output and what is written to it.
-pub struct AccessLog {
-    format: AccessFormat,
-    output: Output,
+/// What a line looks like.
+#[derive(Debug)]
+pub enum Form {
+    Text(AccessFormat),
+    Json,
 }
 
+impl Form {
+    /// Reads the setting `access_log_format`.
+    ///
+    /// # Errors
+    /// See [`AccessFormat::compile`].
+    pub fn parse(setting: &str) -> Result<Self, Error> {
+        match setting {
+            "json" => Ok(Self::Json),
+            format => AccessFormat::compile(format).map(Self::Text),
+        }
+    }
+
+    /// Appends the line of one request, newline included.
+    pub fn write(&self, out: &mut Vec<u8>, entry: &Entry<'_>) {
+        match self {
+            Self::Text(format) => format.write(out, entry),
+            Self::Json => json::write(out, entry),
+        }
+    }
+}
+
+/// What becomes of requests that were answered.
+#[derive(Debug)]
+pub struct AccessLog {
+    pub form: Form,
+    pub output: Option<Output>,
+    pub syslog: Option<Syslog>,
+    pub statsd: Option<Arc<Statsd>>,
+    held: Held,
+}
+
+/// Lines of responses that have not gone out yet.
+#[derive(Debug, Default)]
+struct Held {
+    lines: Mutex<Vec<u8>>,
+    any: AtomicBool,
+}
+
+/// No more is held than that many bytes.
+const MOST_HELD: usize = 64 * 1024;
+
 impl AccessLog {
-    pub(super) fn new(format: AccessFormat, output: Output) -> Self {
-        Self { format, output }
+    pub(super) fn new(
+        form: Form,
+        output: Option<Output>,
+        syslog: Option<Syslog>,
+        statsd: Option<Arc<Statsd>>,
+    ) -> Self {
+        Self { form, output, syslog, statsd, held: Held::default() }
     }
 
-    pub(super) fn output(&self) -> &Output {
-        &self.output
-    }
-
-    /// Writes the line of one request with one write(2). Failures are ignored.
-    pub fn log(&self, entry: &Entry<'_>) {
+    /// Deals with one request: its line is written with one write(2), or `hold` until those of other
+    /// requests are. Failures are ignored.
+    pub fn log(&self, entry: &Entry<'_>, hold: bool) {
         thread_local! {
             static LINE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
         }
-        let mut line = LINE.take();
-        line.clear();
-        self.format.write(&mut line, entry);
-        self.output.write(&line);
-        LINE.set(line);
+        if self.output.is_some() || self.syslog.is_some() {
+            let mut line = LINE.take();
+            line.clear();
+            self.form.write(&mut line, entry);
+            if let Some(output) = &self.output {
+                if hold {
+                    self.hold(&line);
+                } else {
+                    self.write_held();
+                    output.write(&line);
+                }
+            }
+            if let Some(syslog) = &self.syslog {
+                syslog.send(Severity::Info, entry.pid, line.strip_suffix(b"\n").unwrap_or(&line));
+            }
+            LINE.set(line);
+        }
+        if let Some(statsd) = &self.statsd {
+            statsd.count_request(entry.status_code(), entry.elapsed);
+        }
+    }
+
+    /// Writes a line that was made elsewhere, with its line break.
+    pub fn write_text(&self, line: &[u8]) {
+        self.write_held();
+        if let Some(output) = &self.output {
+            output.write(line);
+        }
+        if let Some(syslog) = &self.syslog {
+            syslog.send(
+                Severity::Info,
+                std::process::id(),
+                line.strip_suffix(b"\n").unwrap_or(line),
+            );
+        }
+    }
+
+    fn hold(&self, line: &[u8]) {
+        let mut lines = self.held.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.extend_from_slice(line);
+        self.held.any.store(true, Ordering::Release);
+        if lines.len() > MOST_HELD {
+            self.write(&mut lines);
+        }
+    }
+
+    /// Writes the lines that are held.
+    pub fn write_held(&self) {
+        if self.held.any.load(Ordering::Acquire) {
+            self.write(&mut self.held.lines.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
+    fn write(&self, lines: &mut Vec<u8>) {
+        self.held.any.store(false, Ordering::Release);
+        if let Some(output) = &self.output {
+            output.write(lines);
+        }
+        lines.clear();
     }
 }
 
@@ -107,45 +212,70 @@ impl AccessFormat {
 
 impl Entry<'_> {
     fn write(&self, atom: &Atom, out: &mut Vec<u8>) {
-        let elapsed = self.elapsed;
         match atom {
-            Atom::RemoteAddr => value(out, self.remote_addr),
-            Atom::User => match self.lookup.find(Source::Request, "authorization") {
-                Some(header) => match user::of(&header) {
-                    Some(name) => escape_utf8(out, &name),
-                    None => out.push(b'-'),
-                },
-                None => out.push(b'-'),
-            },
+            Atom::User => self.user(out),
             Atom::Time => out.extend_from_slice(&access_stamp()),
-            Atom::Request => {
-                escape(out, self.method, false);
-                out.push(b' ');
-                escape(out, self.target, false);
-                out.push(b' ');
-                self.protocol(out);
-            }
+            Atom::Request => match self.line {
+                Some(line) => escape(out, line, true),
+                None => self.request_line(out),
+            },
             Atom::Status => escape(out, self.status.map_or(b"None", first_word), true),
-            Atom::Method => escape(out, self.method, true),
-            Atom::Path => escape(out, self.path, true),
-            Atom::Query => escape(out, self.query, true),
-            Atom::Protocol => self.protocol(out),
-            Atom::Bytes => number(out, u128::from(self.sent)),
-            Atom::Seconds => number(out, u128::from(elapsed.as_secs())),
-            Atom::Milliseconds => number(out, elapsed.as_millis()),
-            Atom::Microseconds => number(out, elapsed.as_micros()),
-            Atom::DecimalSeconds => decimal_seconds(out, elapsed),
+            Atom::Bytes => number(out, self.sent),
+            Atom::Seconds => number(out, self.elapsed.as_secs()),
+            Atom::Milliseconds => number(out, self.elapsed.as_millis()),
+            Atom::Microseconds => number(out, self.elapsed.as_micros()),
+            Atom::DecimalSeconds => decimal_seconds(out, self.elapsed),
             Atom::DecimalWait => decimal_seconds(out, self.waited),
             Atom::Pid => {
-                let _ = write!(out, "<{}>", self.pid);
+                out.push(b'<');
+                number(out, self.pid);
+                out.push(b'>');
             }
-            Atom::Header(source, name) => value(out, self.lookup.find(*source, name).as_deref()),
+            Atom::Named(source, name) => self.named(out, *source, name, true),
             Atom::Missing => out.push(b'-'),
         }
     }
 
-    fn protocol(&self, out: &mut Vec<u8>) {
-        let _ = write!(out, "HTTP/{}.{}", self.version.0, self.version.1);
+    /// `METHOD TARGET PROTOCOL`.
+    fn request_line(&self, out: &mut Vec<u8>) {
+        self.named(out, Source::Environ, "REQUEST_METHOD", false);
+        out.push(b' ');
+        self.named(out, Source::Environ, "RAW_URI", false);
+        out.push(b' ');
+        self.named(out, Source::Environ, "SERVER_PROTOCOL", true);
+    }
+
+    fn named(&self, out: &mut Vec<u8>, source: Source, name: &str, end: bool) {
+        let found = self.lookup.find(source, name, &mut |value| match value {
+            Value::Bytes(bytes) => escape(out, bytes, end),
+            Value::Text(text) => escape_utf8(out, text),
+        });
+        if !found {
+            out.push(b'-');
+        }
+    }
+
+    fn user(&self, out: &mut Vec<u8>) {
+        match self.user_name() {
+            Some(name) => escape_utf8(out, &name),
+            None => out.push(b'-'),
+        }
+    }
+
+    /// The name in the credentials of Basic authentication.
+    fn user_name(&self) -> Option<String> {
+        let mut name = None;
+        self.lookup.find(Source::Environ, "HTTP_AUTHORIZATION", &mut |value| {
+            name = match value {
+                Value::Bytes(bytes) => user::of(bytes),
+                Value::Text(text) => user::of(text.as_bytes()),
+            };
+        });
+        name
+    }
+
+    fn status_code(&self) -> Option<u16> {
+        str::from_utf8(first_word(self.status?)).ok()?.parse().ok()
     }
 }
 
@@ -154,11 +284,7 @@ fn first_word(text: &[u8]) -> &[u8] {
     text.split(u8::is_ascii_whitespace).next().unwrap_or_default()
 }
 
-fn value(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
-    escape(out, bytes.unwrap_or(b"-"), true);
-}
-
-fn number(out: &mut Vec<u8>, number: u128) {
+fn number(out: &mut Vec<u8>, number: impl itoa::Integer) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 

@@ -1,19 +1,23 @@
 //! The error log: a layer for `tracing` that writes gunicorn's lines,
-//! `[2026-11-20 04:20:25 +0000] [13047] [INFO] message`.
+//! `[2026-11-20 04:20:25 +0000] [13047] [INFO] message`, or JSON, and tells syslog and StatsD.
 
-use std::fmt::{self, Write};
+use std::fmt::{self, Write as _};
+use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
-use crate::log::CRITICAL;
+use crate::config::ErrorLogFormat;
 use crate::log::foreign::Foreign;
 use crate::log::output::Output;
-use crate::sys::time::error_stamp;
+use crate::log::statsd::Statsd;
+use crate::log::syslog::Syslog;
+use crate::log::{CRITICAL, EXCEPTION, json, text};
+use crate::sys::time::{error_stamp, iso_stamp};
 
 /// How grave a record is, with Python's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,7 +61,7 @@ impl Severity {
         }
     }
 
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Debug => "DEBUG",
             Self::Info => "INFO",
@@ -68,6 +72,15 @@ impl Severity {
     }
 }
 
+/// What becomes of records besides.
+#[derive(Debug)]
+pub struct Ways {
+    pub format: ErrorLogFormat,
+    pub syslog: Option<Syslog>,
+    /// Counts records, be they shown or not.
+    pub statsd: Option<Arc<Statsd>>,
+}
+
 pub struct ErrorLog {
     pub output: Output,
     /// The least `Severity` that is shown; `u8::MAX` shows nothing.
@@ -76,19 +89,37 @@ pub struct ErrorLog {
     /// locked guards it.
     foreign: OnceLock<&'static dyn Foreign>,
     given: AtomicBool,
+    /// Written by the thread alone that forks too, so that no fork leaves it locked for writing; and what
+    /// a fork leaves locked for reading can be read.
+    ways: RwLock<Ways>,
 }
 
 impl ErrorLog {
     /// `least` is `None` if nothing shall be shown.
-    pub fn new(output: Output, least: Option<Severity>) -> Self {
+    pub fn new(output: Output, least: Option<Severity>, ways: Ways) -> Self {
         let log = Self {
             output,
             threshold: AtomicU8::new(0),
             foreign: OnceLock::new(),
             given: AtomicBool::new(false),
+            ways: RwLock::new(ways),
         };
         log.show_from(least);
         log
+    }
+
+    /// Has records go other ways from now on.
+    pub fn lead(&self, ways: Ways) {
+        *self.ways.write().unwrap_or_else(PoisonError::into_inner) = ways;
+    }
+
+    /// Where metrics go.
+    pub fn statsd(&self) -> Option<Arc<Statsd>> {
+        self.ways().statsd.clone()
+    }
+
+    fn ways(&self) -> RwLockReadGuard<'_, Ways> {
+        self.ways.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn show_from(&self, least: Option<Severity>) {
@@ -117,11 +148,58 @@ impl ErrorLog {
         severity as u8 >= self.threshold.load(Ordering::Relaxed)
     }
 
+    /// Whether records of this severity are counted.
+    fn counts(&self, severity: Severity) -> bool {
+        severity >= Severity::Warning && self.taken_by().is_none() && self.ways().statsd.is_some()
+    }
+
+    /// Deals with an event.
+    fn tell(&self, severity: Severity, is_exception: bool, message: &str) {
+        let foreign = self.taken_by();
+        if foreign.is_some_and(|foreign| foreign.record(severity, message)) {
+            return;
+        }
+        // A foreign logger counts for itself.
+        if let Some(statsd) = self.ways().statsd.as_ref().filter(|_| foreign.is_none()) {
+            statsd.count_record(severity, is_exception);
+        }
+        if foreign.is_some() || self.shows(severity) {
+            self.record(severity, message);
+        }
+    }
+
     /// Writes one record, whatever the level.
     pub fn record(&self, severity: Severity, message: &str) {
         // The process id is asked for each time: it changes at a fork.
-        let (stamp, pid, name) = (error_stamp(), std::process::id(), severity.name());
-        self.output.write(format!("{stamp} [{pid}] [{name}] {message}\n").as_bytes());
+        let (pid, name) = (std::process::id(), severity.name());
+        let ways = self.ways();
+        let mut line = Vec::with_capacity(message.len() + 64);
+        // Writing to a vector does not fail.
+        let _ = match ways.format {
+            ErrorLogFormat::Text => write!(line, "{} [{pid}] [{name}] ", error_stamp()),
+            ErrorLogFormat::Json => {
+                let stamp = iso_stamp();
+                let stamp = String::from_utf8_lossy(&stamp);
+                write!(line, r#"{{"time":"{stamp}","level":"{name}","pid":{pid},"message":"#)
+            }
+        };
+        let head = line.len();
+        match ways.format {
+            ErrorLogFormat::Text => {
+                text::message(&mut line, message);
+                line.push(b'\n');
+            }
+            ErrorLogFormat::Json => {
+                json::string(&mut line, message);
+                line.extend_from_slice(b"}\n");
+            }
+        }
+        self.output.write(&line);
+        if let Some(syslog) = &ways.syslog {
+            line.truncate(head);
+            text::message(&mut line, message);
+            syslog.send(severity, pid, &line[head..]);
+        }
     }
 }
 
@@ -130,7 +208,8 @@ pub struct ErrorLayer(pub Arc<ErrorLog>);
 
 impl<S: Subscriber> Layer<S> for ErrorLayer {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        Severity::of(metadata).is_some_and(|severity| self.0.shows(severity))
+        Severity::of(metadata)
+            .is_some_and(|severity| self.0.shows(severity) || self.0.counts(severity))
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
@@ -140,7 +219,9 @@ impl<S: Subscriber> Layer<S> for ErrorLayer {
             (Severity::Warning, LevelFilter::WARN),
             (Severity::Critical, LevelFilter::ERROR),
         ];
-        let shown = levels.into_iter().find(|(severity, _)| self.0.shows(*severity));
+        let shown = levels
+            .into_iter()
+            .find(|(severity, _)| self.0.shows(*severity) || self.0.counts(*severity));
         Some(shown.map_or(LevelFilter::OFF, |(_, filter)| filter))
     }
 
@@ -148,10 +229,8 @@ impl<S: Subscriber> Layer<S> for ErrorLayer {
         if let Some(severity) = Severity::of(event.metadata()) {
             let mut text = Text::default();
             event.record(&mut text);
-            let message = text.message + &text.fields;
-            if !self.0.taken_by().is_some_and(|foreign| foreign.record(severity, &message)) {
-                self.0.record(severity, &message);
-            }
+            let is_exception = event.metadata().target() == EXCEPTION;
+            self.0.tell(severity, is_exception, &(text.message + &text.fields));
         }
     }
 }

@@ -6,9 +6,15 @@
 pub mod access;
 pub mod error;
 mod foreign;
+mod json;
+mod opened;
 mod output;
+mod socket;
+pub mod statsd;
+mod syslog;
 #[cfg(test)]
 pub mod testing;
+mod text;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,15 +25,20 @@ use tracing_subscriber::layer::SubscriberExt;
 use crate::config::Config;
 use crate::error::Error;
 use crate::sys::fd::redirect;
-use access::{AccessFormat, AccessLog};
+use access::AccessLog;
 pub use error::Severity;
 use error::{ErrorLayer, ErrorLog};
 pub use foreign::Foreign;
+use opened::Opened;
 use output::{Output, Target};
+use statsd::Statsd;
 
 /// The target of events that the log shows as CRITICAL, which `tracing` has no level for:
 /// `tracing::error!(target: log::CRITICAL, "...")`.
 pub const CRITICAL: &str = "rgunicorn::critical";
+
+/// The target of errors that StatsD counts as exceptions: those with a traceback of the application.
+pub const EXCEPTION: &str = "rgunicorn::exception";
 
 static LOGS: OnceLock<Logs> = OnceLock::new();
 
@@ -92,7 +103,7 @@ pub fn write_error(text: &[u8]) {
 /// Writes text to our own access log as it is, with its line break.
 pub fn write_access(text: &[u8]) {
     if let Some(access) = access_log() {
-        access.output().write(text);
+        access.write_text(text);
     }
 }
 
@@ -114,6 +125,11 @@ pub fn access_log() -> Option<Arc<AccessLog>> {
     LOGS.get()?.access.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
+/// Where metrics go, if they go anywhere.
+pub fn statsd() -> Option<Arc<Statsd>> {
+    LOGS.get()?.error.statsd()
+}
+
 /// The logs of a process.
 struct Logs {
     error: Arc<ErrorLog>,
@@ -126,51 +142,6 @@ struct Logs {
     captured: AtomicBool,
 }
 
-/// What one configuration asks for, opened.
-struct Opened {
-    target: Target,
-    fd: OwnedFd,
-    least: Option<Severity>,
-    access: Option<Arc<AccessLog>>,
-    /// Whether the standard streams shall go to the error log.
-    capture: bool,
-}
-
-impl Opened {
-    fn new(
-        config: &Config,
-        foreign: bool,
-        stdout: &OwnedFd,
-        stderr: &OwnedFd,
-    ) -> Result<Self, Error> {
-        if foreign {
-            return Self::aside(stdout, stderr);
-        }
-        let target = Target::parse(config.errorlog.as_deref(), Target::Stderr);
-        let fd = target.open(stdout.as_fd(), stderr.as_fd())?;
-        let least = (target != Target::Nothing).then(|| Severity::parse(&config.loglevel));
-        let capture = config.capture_output && matches!(target, Target::File(_));
-        let access = match config.accesslog.as_deref() {
-            None | Some("") => None,
-            Some(setting) => {
-                let format = AccessFormat::compile(&config.access_log_format)?;
-                let target = Target::parse(Some(setting), Target::Stdout);
-                let stdout = if capture { &fd } else { stdout };
-                let fd = target.open(stdout.as_fd(), stderr.as_fd())?;
-                Some(Arc::new(AccessLog::new(format, Output::new(target, fd))))
-            }
-        };
-        Ok(Self { target, fd, least, access, capture })
-    }
-
-    /// For a process whose log is a foreign logger: standard error is for what that cannot take.
-    fn aside(stdout: &OwnedFd, stderr: &OwnedFd) -> Result<Self, Error> {
-        let fd = Target::Stderr.open(stdout.as_fd(), stderr.as_fd())?;
-        let least = Some(Severity::Debug);
-        Ok(Self { target: Target::Stderr, fd, least, access: None, capture: false })
-    }
-}
-
 impl Logs {
     fn open(config: &Config, foreign: Option<&'static dyn Foreign>) -> Result<Self, Error> {
         let keep = |stream: BorrowedFd<'_>| {
@@ -180,10 +151,10 @@ impl Logs {
         };
         let (stdout, stderr) = (keep(std::io::stdout().as_fd())?, keep(std::io::stderr().as_fd())?);
         let taken = foreign.is_some_and(|foreign| foreign.is_wanted(config));
-        let Opened { target, fd, least, access, capture } =
+        let Opened { target, fd, least, ways, access, capture } =
             Opened::new(config, taken, &stdout, &stderr)?;
         let logs = Self {
-            error: Arc::new(ErrorLog::new(Output::new(target, fd), least)),
+            error: Arc::new(ErrorLog::new(Output::new(target, fd), least, ways)),
             foreign,
             access: Mutex::new(access),
             stdout,
@@ -199,10 +170,11 @@ impl Logs {
         let taken = self.foreign.is_some_and(|foreign| foreign.is_wanted(config));
         let opened = Opened::new(config, taken, &self.stdout, &self.stderr)?;
         self.configure_foreign(config, taken)?;
-        let Opened { target, fd, least, access, capture } = opened;
+        let Opened { target, fd, least, ways, access, capture } = opened;
         self.error.give_to(self.foreign.filter(|_| taken));
         self.error.output.redirect(target, fd.as_fd());
         self.error.show_from(least);
+        self.error.lead(ways);
         *self.access.lock().unwrap_or_else(PoisonError::into_inner) = access;
         self.capture(capture);
         Ok(())
@@ -225,8 +197,8 @@ impl Logs {
         self.reopen_output(&self.error.output);
         self.capture(self.captured.load(Ordering::Relaxed));
         let access = self.access.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(access) = access {
-            self.reopen_output(access.output());
+        if let Some(output) = access.as_ref().and_then(|access| access.output.as_ref()) {
+            self.reopen_output(output);
         }
     }
 

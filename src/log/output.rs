@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use nix::errno::Errno;
+use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::write;
 
 use crate::error::{Error, reason};
@@ -52,6 +53,20 @@ impl Target {
             let reason = reason(&error);
             Error::config(format!("Error: '{}' isn't writable [{reason}]", name.display()))
         })
+    }
+}
+
+impl Target {
+    /// Makes a file belong to those who shall be able to open it again. What is no regular file, or not
+    /// ours to give, stays as it is.
+    pub fn give_to(&self, fd: &OwnedFd, user: u32, group: u32) {
+        let regular = || {
+            let kind = SFlag::from_bits_truncate(fstat(fd).map_or(0, |stat| stat.st_mode));
+            kind & SFlag::S_IFMT == SFlag::S_IFREG
+        };
+        if matches!(self, Self::File(_)) && regular() {
+            let _ = std::os::unix::fs::fchown(fd, Some(user), Some(group));
+        }
     }
 }
 

@@ -1,4 +1,3 @@
-use std::borrow::Cow;
 use std::fs;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd};
@@ -9,7 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tracing_subscriber::layer::SubscriberExt;
 
-use super::access::{Entry, Lookup, Source};
+use super::access::{Entry, Lookup, Source, Value};
 use super::error::{ErrorLayer, Severity};
 use super::{CRITICAL, Logs};
 use crate::config::Config;
@@ -46,11 +45,13 @@ impl Place {
     }
 }
 
-struct Nothing;
+/// The environ of a GET.
+struct Get<'a>(&'a [u8]);
 
-impl Lookup for Nothing {
-    fn find(&self, _: Source, _: &str) -> Option<Cow<'_, [u8]>> {
-        None
+impl Lookup for Get<'_> {
+    fn find(&self, _: Source, name: &str, show: &mut dyn FnMut(Value<'_>)) -> bool {
+        show(Value::Bytes(if name == "PATH_INFO" { self.0 } else { b"GET" }));
+        true
     }
 }
 
@@ -77,20 +78,18 @@ fn messages(text: &str) -> Vec<&str> {
 
 fn log_request(logs: &Logs, path: &[u8]) {
     let access = logs.access.lock().expect("lock").clone().expect("access log");
-    access.log(&Entry {
-        remote_addr: None,
-        method: b"GET",
-        target: b"/",
-        path,
-        query: b"",
-        version: (1, 1),
-        status: None,
-        sent: 0,
-        elapsed: Duration::ZERO,
-        waited: Duration::ZERO,
-        pid: 1,
-        lookup: &Nothing,
-    });
+    access.log(
+        &Entry {
+            line: None,
+            status: None,
+            sent: 0,
+            elapsed: Duration::ZERO,
+            waited: Duration::ZERO,
+            pid: 1,
+            lookup: &Get(path),
+        },
+        false,
+    );
 }
 
 #[test]

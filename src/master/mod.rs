@@ -4,6 +4,7 @@
 
 mod backoff;
 mod child;
+mod metrics;
 mod obituary;
 mod pidfile;
 mod reload;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::child::{self, MASTER_SIGNALS};
+use super::metrics::Metrics;
 use super::pidfile::PidFile;
 use super::reload::{master_title, policy};
 use super::seats::Seats;
@@ -97,6 +98,7 @@ pub(super) struct Master<'a> {
     queue: Queue,
     /// Read end for the workers, write end for this process alone.
     lifeline: (OwnedFd, Option<OwnedFd>),
+    metrics: Metrics,
     exit: Option<i32>,
 }
 
@@ -144,6 +146,7 @@ impl<'a> Master<'a> {
             stop_flag,
             queue,
             lifeline: (read, Some(write)),
+            metrics: Metrics::default(),
             exit: None,
         })
     }
@@ -154,6 +157,11 @@ impl<'a> Master<'a> {
         loop {
             if let Some(status) = self.exit {
                 return status;
+            }
+            if self.state.is_stopping() {
+                self.metrics.end();
+            } else {
+                self.metrics.tell(self.state.strength(), &self.sockets, &self.config);
             }
             self.sleep();
             self.service.beat(now());
@@ -281,7 +289,8 @@ impl<'a> Master<'a> {
         if self.exit.is_some() {
             return;
         }
-        let deadlines = [self.state.deadline(), self.service.deadline(), self.rest];
+        let deadlines =
+            [self.state.deadline(), self.service.deadline(), self.metrics.due(), self.rest];
         let deadline = deadlines.into_iter().flatten().min();
         let timeout = deadline.map_or(PollTimeout::NONE, |deadline| {
             // Rounded up: waking too early would mean to wake twice.
@@ -318,7 +327,7 @@ impl<'a> Master<'a> {
     }
 }
 
-fn now() -> Duration {
+pub(super) fn now() -> Duration {
     Duration::from_nanos(time::monotonic_ns())
 }
 

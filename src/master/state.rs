@@ -101,6 +101,15 @@ impl State {
         }
     }
 
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.is_some()
+    }
+
+    /// How many workers there are; what a reload has in addition does not count.
+    pub fn strength(&self) -> usize {
+        self.workers.count(Worker::stays).min(self.size)
+    }
+
     /// Whether what begins from now on has to be timed.
     pub fn watches_workers(&self) -> bool {
         self.policy.timeout.is_some() && self.stopping.is_none()

@@ -20,7 +20,7 @@ use nix::sys::stat::{Mode, umask};
 
 use crate::error::Error;
 use crate::net::address::Address;
-use crate::sys::listen::{adopt, listen};
+use crate::sys::listen::{adopt, listen, waiting};
 
 mod failure;
 
@@ -76,6 +76,12 @@ impl Listener {
     #[must_use]
     pub fn is_unix(&self) -> bool {
         self.family == Family::Unix
+    }
+
+    /// How many connections wait to be accepted, where that can be told.
+    #[must_use]
+    pub fn waiting(&self) -> Option<u32> {
+        waiting(self.fd.as_fd())
     }
 
     /// Removes the socket file, if this process made it and nobody has replaced it since.

@@ -111,6 +111,8 @@ pub struct Summary<'a> {
     pub headers: &'a HeaderBlock,
     /// Body bytes, before chunking.
     pub sent: u64,
+    /// The response waits for others.
+    pub held: bool,
 }
 
 /// See the module documentation.
@@ -369,6 +371,7 @@ impl Exchange {
     pub fn inspect<R>(&self, look: impl FnOnce(Summary<'_>) -> R) -> R {
         let response = self.lock();
         let status = (!response.status.is_empty()).then_some(&response.status[..]);
-        look(Summary { status, headers: &response.headers, sent: response.sent })
+        let held = self.holds.load(Ordering::Relaxed);
+        look(Summary { status, headers: &response.headers, sent: response.sent, held })
     }
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use super::{ConnectionId, Exchange, Reactor};
 use crate::http::Head;
+use crate::log::access::AccessLog;
 use crate::sys::time;
 
 /// How long a response is held, in nanoseconds, before another request is begun.
@@ -31,12 +32,21 @@ pub(super) struct Held {
     pub(super) brisk: bool,
     /// Of all slots: the application may go on after a complete response, which waits there.
     exchanges: Vec<Arc<Exchange>>,
+    /// Holds the lines of held responses.
+    log: Option<Arc<AccessLog>>,
 }
 
 impl Held {
     /// Looks after the responses of a slot.
     pub fn watch(&mut self, exchange: &Arc<Exchange>) {
         self.exchanges.push(Arc::clone(exchange));
+    }
+
+    /// Writes lines before their responses go out: a client that has its answer finds it in the log.
+    fn write_lines(&self) {
+        if let Some(log) = &self.log {
+            log.write_held();
+        }
     }
 }
 
@@ -81,13 +91,20 @@ impl Reactor<'_> {
     pub(super) fn send_long_held(&mut self) {
         let Held { connections, since, clock, .. } = &self.held;
         if !connections.is_empty() && clock.saturating_sub(*since) >= PATIENCE {
+            self.held.write_lines();
             self.send_connections();
         }
+    }
+
+    /// Has the access log write the lines of held responses together, too.
+    pub fn accompany(&mut self, log: Arc<AccessLog>) {
+        self.held.log = Some(log);
     }
 
     /// Sends what was held back.
     pub fn send_held(&mut self) {
         self.held.clock = 0;
+        self.held.write_lines();
         for exchange in &self.held.exchanges {
             exchange.send_held();
         }

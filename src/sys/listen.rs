@@ -1,6 +1,7 @@
 //! `listen(2)`, and taking over a descriptor that was open when the program started.
 
 use std::io;
+use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
@@ -36,15 +37,45 @@ pub fn listen(socket: BorrowedFd<'_>, backlog: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// How many connections of a listening TCP socket wait to be accepted; `None` for other sockets.
+pub fn waiting(socket: BorrowedFd<'_>) -> Option<u32> {
+    let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
+    let mut len = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).ok()?;
+    // SAFETY: the pointers are to live locals and `len` is the size of the first; zeros are a valid value
+    // of its integers, which the kernel overwrites in part.
+    let info = unsafe {
+        let fd = socket.as_raw_fd();
+        let (level, name) = (libc::IPPROTO_TCP, libc::TCP_INFO);
+        Errno::result(libc::getsockopt(fd, level, name, info.as_mut_ptr().cast(), &raw mut len))
+            .ok()?;
+        info.assume_init()
+    };
+    // For a listening socket the kernel puts the length of its queue there.
+    Some(info.tcpi_unacked)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
-    use std::os::fd::{AsRawFd, IntoRawFd};
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::{AsFd, AsRawFd, IntoRawFd};
+    use std::os::unix::net::UnixListener;
 
     use nix::errno::Errno;
     use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
-    use super::adopt;
+    use super::{adopt, waiting};
+
+    #[test]
+    fn connections_that_wait_are_counted() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+        assert_eq!(waiting(listener.as_fd()), Some(0));
+        let address = listener.local_addr().expect("address");
+        let _clients: Vec<_> = (0..3).map(|_| TcpStream::connect(address).expect("room")).collect();
+        assert_eq!(waiting(listener.as_fd()), Some(3));
+        let place = tempfile::tempdir().expect("tempdir");
+        let unix = UnixListener::bind(place.path().join("s")).expect("bind");
+        assert_eq!(waiting(unix.as_fd()), None);
+    }
 
     #[test]
     fn only_what_came_through_exec_is_taken_and_only_once() {

@@ -4,6 +4,7 @@
 
 pub mod account;
 pub mod cpus;
+pub mod datagram;
 #[cfg(test)]
 pub mod env;
 pub mod epoll;

@@ -94,10 +94,30 @@ impl Local {
         }
         stamp
     }
+
+    /// `2026-11-20T04:22:06.000000+00:00`
+    fn iso_stamp(self) -> IsoStamp {
+        let Self { year, month, day, hour, minute, second, .. } = self;
+        let (sign, offset) = (if self.offset < 0 { '-' } else { '+' }, self.offset.abs());
+        let (hours, minutes) = (offset / 60, offset % 60);
+        let text = format!(
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.000000\
+             {sign}{hours:02}:{minutes:02}"
+        );
+        let mut stamp = *b"1970-01-01T00:00:00.000000+00:00";
+        // As above.
+        if text.len() == stamp.len() {
+            stamp.copy_from_slice(text.as_bytes());
+        }
+        stamp
+    }
 }
 
 /// The time of an access log line, brackets included.
 pub type Stamp = [u8; 28];
+
+/// The time of a JSON record (RFC 3339), microseconds included.
+pub type IsoStamp = [u8; 32];
 
 /// The present local time as the error log shows it: `[2026-11-20 04:20:25 +0000]`.
 #[must_use]
@@ -122,13 +142,33 @@ pub fn access_stamp() -> Stamp {
     stamp
 }
 
+/// The present local time as RFC 3339 has it: `2026-11-20T04:22:06.123456+00:00`.
+#[must_use]
+pub fn iso_stamp() -> IsoStamp {
+    thread_local! {
+        static LAST: Cell<(i64, IsoStamp)> = const { Cell::new((i64::MIN, [0; 32])) };
+    }
+    let (now, nanoseconds) = read(ClockId::CLOCK_REALTIME);
+    let (second, mut stamp) = LAST.get();
+    if second != now {
+        stamp = Local::at(now).iso_stamp();
+        LAST.set((now, stamp));
+    }
+    let mut micros = u32::try_from(nanoseconds / 1000).unwrap_or(0);
+    for digit in stamp[20..26].iter_mut().rev() {
+        *digit = b'0' + u8::try_from(micros % 10).unwrap_or(0);
+        micros /= 10;
+    }
+    stamp
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::{SystemTime, UNIX_EPOCH};
 
     use proptest::prelude::*;
 
-    use super::{Local, access_stamp, error_stamp, monotonic_ns, realtime_seconds};
+    use super::{Local, access_stamp, error_stamp, iso_stamp, monotonic_ns, realtime_seconds};
     use crate::sys::testing::alone;
 
     /// 2026-11-20 04:22:06 UTC.
@@ -140,16 +180,32 @@ mod tests {
             fn tzset();
         }
         alone("sys::time::tests::stamps_are_local_and_carry_the_offset", || {
-            for (zone, error, access) in [
-                ("UTC", "[2026-11-20 04:22:06 +0000]", b"[20/Nov/2026:04:22:06 +0000]"),
-                ("XXX-5:30", "[2026-11-20 09:52:06 +0530]", b"[20/Nov/2026:09:52:06 +0530]"),
-                ("XXX+9:45", "[2026-11-19 18:37:06 -0945]", b"[19/Nov/2026:18:37:06 -0945]"),
+            for (zone, error, access, iso) in [
+                (
+                    "UTC",
+                    "[2026-11-20 04:22:06 +0000]",
+                    b"[20/Nov/2026:04:22:06 +0000]",
+                    b"2026-11-20T04:22:06.000000+00:00",
+                ),
+                (
+                    "XXX-5:30",
+                    "[2026-11-20 09:52:06 +0530]",
+                    b"[20/Nov/2026:09:52:06 +0530]",
+                    b"2026-11-20T09:52:06.000000+05:30",
+                ),
+                (
+                    "XXX+9:45",
+                    "[2026-11-19 18:37:06 -0945]",
+                    b"[19/Nov/2026:18:37:06 -0945]",
+                    b"2026-11-19T18:37:06.000000-09:45",
+                ),
             ] {
                 crate::sys::env::set("TZ", zone);
                 // SAFETY: one thread, which has just set the variable.
                 unsafe { tzset() };
                 let local = Local::at(MOMENT);
                 assert_eq!((local.error_stamp().as_str(), &local.access_stamp()), (error, access));
+                assert_eq!(&local.iso_stamp(), iso);
             }
         });
     }
@@ -157,6 +213,8 @@ mod tests {
     #[test]
     fn the_present_is_shown() {
         assert_eq!(error_stamp().len(), 27);
+        let stamp = String::from_utf8_lossy(&iso_stamp()).into_owned();
+        assert!(stamp.starts_with("20") && stamp[20..26].bytes().all(|byte| byte.is_ascii_digit()));
         let (before, first, second, after) =
             (realtime_seconds(), access_stamp(), access_stamp(), realtime_seconds());
         if before == after {
@@ -179,6 +237,7 @@ mod tests {
         fn any_moment_has_stamps(seconds in any::<i64>()) {
             let local = Local::at(seconds);
             prop_assert!(local.error_stamp().len() >= 27);
+            prop_assert!(local.iso_stamp().is_ascii());
             let stamp = local.access_stamp();
             prop_assert!(stamp.is_ascii() && stamp[0] == b'[' && stamp[27] == b']');
         }

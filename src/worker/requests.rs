@@ -1,15 +1,14 @@
 //! What a worker does with each request, around the call of the application.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::slot::Slot as Worker;
-use crate::app::{AccessSink, App, Seat};
+use crate::app::{AccessSink, App, Seat, Variables};
 use crate::http::{HeaderBlock, Reject};
 use crate::log;
-use crate::log::access::{AccessLog, Entry, Lookup, Source};
+use crate::log::access::{AccessLog, Entry, Lookup, Source, Value};
 use crate::python::logging;
 use crate::reactor::{Handler, Peer, Request, Summary};
 use crate::scoreboard::{Bell, Slot};
@@ -20,6 +19,7 @@ pub struct Requests<'a> {
     slot: &'a Slot,
     bell: &'a Bell,
     access: Option<Arc<AccessLog>>,
+    pid: u32,
     /// Requests left until the worker retires.
     left: Option<AtomicU64>,
     retiring: AtomicBool,
@@ -36,9 +36,15 @@ impl<'a> Requests<'a> {
             slot: seat.slot,
             bell: seat.bell,
             access: log::access_log(),
+            pid: process::getpid().get().unsigned_abs(),
             left,
             retiring: AtomicBool::new(false),
         }
+    }
+
+    /// The access log, if there is one.
+    pub fn access(&self) -> Option<&Arc<AccessLog>> {
+        self.access.as_ref()
     }
 
     /// Lets the worker end once its connections have.
@@ -71,7 +77,7 @@ impl<'a> Requests<'a> {
         mark.begin_request(time::monotonic_coarse_ns(), method, target);
         self.bell.ring_if_armed();
         slot.baton.has_left();
-        let mut access = self.access.as_deref().map(Access::new);
+        let mut access = self.access.as_deref().map(|log| Access::new(log, self.pid));
         let sink = access.as_mut().map(|access| access as &mut dyn AccessSink);
         app.call(request, &slot.exchange, sink);
         mark.end_request();
@@ -83,9 +89,9 @@ impl Handler for Requests<'_> {
         tracing::warn!("Invalid request from ip={peer}: {}", reject.message);
         if let (Some(log), Some(request)) = (&self.access, request) {
             let status = reject.status.to_string();
-            let response =
-                Summary { status: Some(status.as_bytes()), headers: &HeaderBlock::new(), sent: 0 };
-            Access::new(log).line(request, &response, &|_| None);
+            let (status, headers) = (Some(status.as_bytes()), &HeaderBlock::new());
+            let response = Summary { status, headers, sent: 0, held: false };
+            Access::new(log, self.pid).line(request, &response, None);
         } else if let Some(request) = request {
             logging::PYTHON.refused(request, reject);
         }
@@ -115,12 +121,13 @@ impl Handler for Requests<'_> {
 /// The access log line of one request.
 struct Access<'a> {
     log: &'a AccessLog,
+    pid: u32,
     started: Instant,
 }
 
 impl<'a> Access<'a> {
-    fn new(log: &'a AccessLog) -> Self {
-        Self { log, started: Instant::now() }
+    fn new(log: &'a AccessLog, pid: u32) -> Self {
+        Self { log, pid, started: Instant::now() }
     }
 }
 
@@ -129,43 +136,65 @@ impl AccessSink for Access<'_> {
         &mut self,
         request: &Request<'_>,
         response: &Summary<'_>,
-        environ: &dyn Fn(&str) -> Option<Vec<u8>>,
+        environ: Option<&dyn Variables>,
     ) {
-        let head = &request.head;
-        let elapsed = self.started.elapsed();
-        // Middleware may have corrected these two in the environ.
-        let peer = environ("REMOTE_ADDR").unwrap_or_else(|| request.peer.to_string().into_bytes());
-        let path = environ("PATH_INFO").map_or_else(|| head.decoded_path(), Cow::Owned);
-        self.log.log(&Entry {
-            remote_addr: Some(&peer),
-            method: head.method(),
-            target: head.target(),
-            path: &path,
-            query: head.path_and_query().1,
-            version: head.version(),
+        let entry = Entry {
+            line: None,
             status: response.status,
             sent: response.sent,
-            elapsed,
+            elapsed: self.started.elapsed(),
             waited: request.waited,
-            pid: process::getpid().get().unsigned_abs(),
+            pid: self.pid,
             lookup: &Names { request, response, environ },
-        });
+        };
+        self.log.log(&entry, response.held);
     }
 }
 
-/// Where the access log format finds headers and variables.
+/// Where the access log finds headers and variables.
 struct Names<'a> {
     request: &'a Request<'a>,
     response: &'a Summary<'a>,
-    environ: &'a dyn Fn(&str) -> Option<Vec<u8>>,
+    environ: Option<&'a dyn Variables>,
 }
 
 impl Lookup for Names<'_> {
-    fn find(&self, source: Source, name: &str) -> Option<Cow<'_, [u8]>> {
-        match source {
-            Source::Request => self.request.head.last(name.as_bytes()).map(Cow::Borrowed),
-            Source::Response => self.response.headers.last(name.as_bytes()).map(Cow::Borrowed),
-            Source::Environ => (self.environ)(name).map(Cow::Owned),
+    fn find(&self, source: Source, name: &str, show: &mut dyn FnMut(Value<'_>)) -> bool {
+        let found = match source {
+            Source::Request => self.request.head.last(name.as_bytes()),
+            Source::Response => self.response.headers.last(name.as_bytes()),
+            Source::Environ => {
+                return match self.environ {
+                    Some(environ) => environ.find(name, show),
+                    None => self.variable(name, show),
+                };
+            }
+        };
+        found.map(|value| show(Value::Bytes(value))).is_some()
+    }
+}
+
+impl Names<'_> {
+    /// A variable of an environ that was not made.
+    fn variable(&self, name: &str, show: &mut dyn FnMut(Value<'_>)) -> bool {
+        let head = &self.request.head;
+        match name.to_ascii_uppercase().as_str() {
+            "REMOTE_ADDR" => show(Value::Text(&self.request.peer.to_string())),
+            "REQUEST_METHOD" => show(Value::Bytes(head.method())),
+            "RAW_URI" => show(Value::Bytes(head.target())),
+            "PATH_INFO" => show(Value::Bytes(&head.decoded_path())),
+            "QUERY_STRING" => show(Value::Bytes(head.path_and_query().1)),
+            "SERVER_PROTOCOL" => {
+                let (major, minor) = head.version();
+                show(Value::Text(&format!("HTTP/{major}.{minor}")));
+            }
+            name => {
+                let Some(header) = name.strip_prefix("HTTP_") else { return false };
+                let header = header.replace('_', "-");
+                let Some(value) = head.last(header.as_bytes()) else { return false };
+                show(Value::Bytes(value));
+            }
         }
+        true
     }
 }

@@ -36,6 +36,9 @@ pub fn serve(
 ) -> io::Result<i32> {
     let exchanges: Vec<_> = apps.iter().map(|_| reactor.exchange()).collect();
     let requests = Requests::new(seat);
+    if let Some(log) = requests.access() {
+        reactor.accompany(Arc::clone(log));
+    }
     let overdue = Overdue::new(seat, &exchanges, &requests);
     let control = Control::new(seat, &requests, &overdue)?;
     let ring = Ring::new()?;

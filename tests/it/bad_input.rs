@@ -188,7 +188,6 @@ fn unknown_options_get_a_suggestion(kind: ServerKind) {
 fn missing_settings_are_refused(kind: ServerKind) {
     for (args, name) in [
         (&["--certfile", "x.pem"][..], "certfile"),
-        (&["--statsd-host", "127.0.0.1:9"], "statsd"),
         (&["--reload"], "reload"),
         (&["-k", "gevent"], "gevent"),
         (&["--daemon"], "daemon"),

@@ -42,12 +42,14 @@ macro_rules! log_forms {
         }
 
         /// Send the logs to syslog too.
+        ///
+        /// In addition to the files or streams of `errorlog` and `accesslog`. Records that the syslog daemon
+        /// does not take at once are dropped: no request waits for it.
         syslog: bool = Switch {
             flags: ["--log-syslog"],
             metavar: "",
             default: false,
-            reload: Restart,
-            unbuilt: [],
+            reload: Live,
         }
 
         /// Where syslog is: `unix://PATH[#dgram|#stream]`, `udp://HOST:PORT` or `tcp://HOST:PORT`.
@@ -55,8 +57,7 @@ macro_rules! log_forms {
             flags: ["--log-syslog-to"],
             metavar: "SYSLOG_ADDR",
             default: "udp://localhost:514",
-            reload: Restart,
-            unbuilt: [],
+            reload: Live,
         }
 
         /// The middle part of the program's name in syslog, `gunicorn.PREFIX.error`.
@@ -66,8 +67,7 @@ macro_rules! log_forms {
             flags: ["--log-syslog-prefix"],
             metavar: "SYSLOG_PREFIX",
             default: Value::None,
-            reload: Restart,
-            unbuilt: [],
+            reload: Live,
         }
 
         /// The facility of messages in syslog.
@@ -75,8 +75,7 @@ macro_rules! log_forms {
             flags: ["--log-syslog-facility"],
             metavar: "SYSLOG_FACILITY",
             default: "user",
-            reload: Restart,
-            unbuilt: [],
+            reload: Live,
         }
 
         /// Send only the error log to syslog, not the access log.
@@ -84,17 +83,17 @@ macro_rules! log_forms {
             flags: ["--disable-redirect-access-to-syslog"],
             metavar: "",
             default: false,
-            reload: Restart,
-            unbuilt: [],
+            reload: Live,
         }
 
         /// Keep standard output and standard error open in a daemon.
+        ///
+        /// They lead to `/dev/null` otherwise. No effect without `daemon`.
         enable_stdio_inheritance: bool = Switch {
             flags: ["-R", "--enable-stdio-inheritance"],
             metavar: "",
             default: false,
             reload: Restart,
-            unbuilt: [],
         }
 
         /// Where StatsD is: `HOST[:PORT]` or `unix://PATH`. Turns metrics on.
@@ -102,8 +101,7 @@ macro_rules! log_forms {
             flags: ["--statsd-host"],
             metavar: "STATSD_ADDR",
             default: Value::None,
-            reload: Restart,
-            unbuilt: [],
+            reload: Live,
         }
 
         /// Tags for DogStatsD, separated by commas, added to every metric.
@@ -111,8 +109,7 @@ macro_rules! log_forms {
             flags: ["--dogstatsd-tags"],
             metavar: "DOGSTATSD_TAGS",
             default: "",
-            reload: Restart,
-            unbuilt: [],
+            reload: Live,
         }
 
         /// What the names of metrics begin with; a point is added.
@@ -120,17 +117,17 @@ macro_rules! log_forms {
             flags: ["--statsd-prefix"],
             metavar: "STATSD_PREFIX",
             default: "",
-            reload: Restart,
-            unbuilt: [],
+            reload: Live,
         }
 
         /// Send the number of connections that wait to be accepted as a metric.
+        ///
+        /// `gunicorn.backlog`, a histogram, once a second. Needs `statsd_host`.
         enable_backlog_metric: bool = Switch {
             flags: ["--enable-backlog-metric"],
             metavar: "",
             default: false,
-            reload: Restart,
-            unbuilt: [],
+            reload: Live,
         }
     } } };
 }

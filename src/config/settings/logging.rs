@@ -1,5 +1,7 @@
 //! Section "Logging".
 
+use crate::config::choice::Choice;
+
 macro_rules! logging {
     ($($chain:tt)*) => { settings! { $($chain)* Logging {
         /// The file of the access log; - is standard output, None is no access log.
@@ -11,6 +13,8 @@ macro_rules! logging {
         }
 
         /// The format of a line of the access log.
+        ///
+        /// `json`, or text with atoms in Python's `%` notation:
         ///
         /// | Atom | Meaning |
         /// |---|---|
@@ -25,7 +29,7 @@ macro_rules! logging {
         /// | `%(H)s` | protocol |
         /// | `%(s)s` | status |
         /// | `%(B)s` | bytes of the response's body |
-        /// | `%(b)s` | the same, `-` when there are none |
+        /// | `%(b)s` | the same |
         /// | `%(f)s` | Referer |
         /// | `%(a)s` | User-Agent |
         /// | `%(T)s` | time taken, seconds |
@@ -52,6 +56,16 @@ macro_rules! logging {
             reload: Live,
         }
 
+        /// What a record of the error log looks like: `text`, or `json`, one object in a line.
+        ///
+        /// What the application itself prints is not changed.
+        error_log_format: ErrorLogFormat = OneOf<ErrorLogFormat> {
+            flags: ["--error-log-format"],
+            metavar: "FORMAT",
+            default: "text",
+            reload: Live,
+        }
+
         /// The least severe messages that the error log holds.
         ///
         /// `debug`, `info`, `warning`, `error` or `critical`; any other word means `info`.
@@ -75,3 +89,20 @@ macro_rules! logging {
     } } };
 }
 pub(super) use logging;
+
+/// The forms of a record in the error log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorLogFormat {
+    Text,
+    Json,
+}
+
+impl Choice for ErrorLogFormat {
+    const WORDS: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
+    const ACCEPTS: &'static str = "text or json";
+    const NONE: Self = Self::Text;
+
+    fn wrong_word(word: &str) -> String {
+        format!("Invalid error log format: {word}. Must be text or json.")
+    }
+}

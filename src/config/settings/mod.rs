@@ -50,6 +50,7 @@ pub use http2::Cleartext;
 use http2::{FrameSize, Protocols, Streams, WindowSize, http2};
 pub use log_forms::StatsdAddress;
 use log_forms::{Statsd, log_forms};
+pub use logging::ErrorLogFormat;
 use logging::logging;
 use other_protocols::other_protocols;
 use process_forms::{Group, User, process_forms};

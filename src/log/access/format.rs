@@ -22,15 +22,10 @@ pub(super) enum Segment {
 /// A value of the log line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Atom {
-    RemoteAddr,
     User,
     Time,
     Request,
     Status,
-    Method,
-    Path,
-    Query,
-    Protocol,
     Bytes,
     Seconds,
     Milliseconds,
@@ -39,27 +34,27 @@ pub(super) enum Atom {
     /// Ours: gunicorn has no such value.
     DecimalWait,
     Pid,
-    Header(Source, String),
+    Named(Source, String),
     /// Unknown names, and `l`, which nobody has been able to fill since identd.
     Missing,
 }
 
 impl Atom {
     fn named(name: &str) -> Self {
-        let header = |name: &str| Self::Header(Source::Request, name.to_owned());
+        let environ = |name: &str| Self::Named(Source::Environ, name.to_owned());
         match name {
-            "h" => Self::RemoteAddr,
+            "h" => environ("REMOTE_ADDR"),
             "u" => Self::User,
             "t" => Self::Time,
             "r" => Self::Request,
             "s" => Self::Status,
-            "m" => Self::Method,
-            "U" => Self::Path,
-            "q" => Self::Query,
-            "H" => Self::Protocol,
+            "m" => environ("REQUEST_METHOD"),
+            "U" => environ("PATH_INFO"),
+            "q" => environ("QUERY_STRING"),
+            "H" => environ("SERVER_PROTOCOL"),
             "B" | "b" => Self::Bytes,
-            "f" => header("referer"),
-            "a" => header("user-agent"),
+            "f" => environ("HTTP_REFERER"),
+            "a" => environ("HTTP_USER_AGENT"),
             "T" => Self::Seconds,
             "M" => Self::Milliseconds,
             "D" => Self::Microseconds,
@@ -74,9 +69,9 @@ impl Atom {
     fn in_braces(name: &str) -> Option<Self> {
         let (name, letter) = name.strip_prefix('{')?.rsplit_once('}')?;
         match letter {
-            "i" | "I" => Some(Self::Header(Source::Request, name.to_lowercase())),
-            "o" | "O" => Some(Self::Header(Source::Response, name.to_lowercase())),
-            "e" | "E" => Some(Self::Header(Source::Environ, name.to_owned())),
+            "i" | "I" => Some(Self::Named(Source::Request, name.to_lowercase())),
+            "o" | "O" => Some(Self::Named(Source::Response, name.to_lowercase())),
+            "e" | "E" => Some(Self::Named(Source::Environ, name.to_owned())),
             _ => None,
         }
     }

@@ -1,54 +1,66 @@
-use std::borrow::Cow;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{AccessFormat, Entry, Lookup, Source};
+use super::{AccessFormat, Entry, Form, Lookup, Source, Value};
 
 const DEFAULT: &str = r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s""#;
 
-struct Nothing;
+/// What every environ has.
+fn always(name: &str) -> Option<&'static [u8]> {
+    Some(match name {
+        "REMOTE_ADDR" => b"127.0.0.1",
+        "REQUEST_METHOD" => b"GET",
+        "RAW_URI" => b"/a%20b?c=d",
+        "PATH_INFO" => b"/a b",
+        "QUERY_STRING" => b"c=d",
+        "SERVER_PROTOCOL" => b"HTTP/1.1",
+        _ => return None,
+    })
+}
 
-impl Lookup for Nothing {
-    fn find(&self, _: Source, _: &str) -> Option<Cow<'_, [u8]>> {
-        None
+/// No headers.
+struct Bare;
+
+impl Lookup for Bare {
+    fn find(&self, source: Source, name: &str, show: &mut dyn FnMut(Value<'_>)) -> bool {
+        let found = always(name).filter(|_| source == Source::Environ);
+        found.map(|value| show(Value::Bytes(value))).is_some()
     }
 }
 
-/// The same value under every name.
-struct Always<'a>(&'a [u8]);
+/// The same value under every name, or none.
+struct Same<'a>(Option<&'a [u8]>);
 
-impl Lookup for Always<'_> {
-    fn find(&self, _: Source, _: &str) -> Option<Cow<'_, [u8]>> {
-        Some(Cow::Borrowed(self.0))
+impl Lookup for Same<'_> {
+    fn find(&self, _: Source, _: &str, show: &mut dyn FnMut(Value<'_>)) -> bool {
+        self.0.map(|value| show(Value::Bytes(value))).is_some()
     }
 }
 
 struct Headers;
 
 impl Lookup for Headers {
-    fn find(&self, source: Source, name: &str) -> Option<Cow<'_, [u8]>> {
-        let value: &[u8] = match (source, name) {
-            (Source::Request, "user-agent") => b"curl \"8\"",
-            (Source::Request, "referer") => b"http://a/",
-            (Source::Request, "authorization") => b"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
-            (Source::Request, "x-id") => b"in",
-            (Source::Response, "x-id") => b"out",
-            (Source::Environ, "REMOTE_USER") => b"env",
-            _ => return None,
+    fn find(&self, source: Source, name: &str, show: &mut dyn FnMut(Value<'_>)) -> bool {
+        let value = match (source, name) {
+            (Source::Environ, "HTTP_USER_AGENT") => Value::Bytes(b"curl \"8\""),
+            (Source::Environ, "HTTP_REFERER") => Value::Bytes(b"http://a/"),
+            (Source::Environ, "HTTP_AUTHORIZATION") => {
+                Value::Bytes(b"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==")
+            }
+            (Source::Environ, "REMOTE_USER") => Value::Text("\u{4e2d}\""),
+            (Source::Request, "x-id") => Value::Bytes(b"in"),
+            (Source::Response, "x-id") => Value::Bytes(b"out"),
+            _ => return Bare.find(source, name, show),
         };
-        Some(Cow::Borrowed(value))
+        show(value);
+        true
     }
 }
 
 fn entry() -> Entry<'static> {
     Entry {
-        remote_addr: Some(b"127.0.0.1"),
-        method: b"GET",
-        target: b"/a%20b?c=d",
-        path: b"/a b",
-        query: b"c=d",
-        version: (1, 1),
+        line: None,
         status: Some(b"200 OK"),
         sent: 42,
         elapsed: Duration::from_micros(1_234_567),
@@ -67,7 +79,7 @@ fn line(format: &str, entry: &Entry<'_>) -> String {
 
 #[test]
 fn the_default_format_is_gunicorns() {
-    let line = line(DEFAULT, &Entry { lookup: &Nothing, ..entry() });
+    let line = line(DEFAULT, &Entry { lookup: &Bare, ..entry() });
     let (before, rest) = line.split_once('[').expect("time");
     let (time, after) = rest.split_once(']').expect("time");
     assert_eq!(before, "127.0.0.1 - - ");
@@ -91,7 +103,7 @@ fn every_atom_has_its_value() {
         ("%(W)s", "2.000345"),
         ("%(p)s", "<99>"),
         ("%({X-Id}i)s %({x-id}o)s %({X-ID}I)s", "in out in"),
-        ("%({REMOTE_USER}e)s", "env"),
+        ("%({REMOTE_USER}e)s", "\u{4e2d}\\\""),
         ("%({none}i)s %({none}o)s %({NONE}e)s", "- - -"),
         ("%(zz)s %()s %({x-id}x)s %({)s %(a(b)c)s", "- - - - -"),
     ] {
@@ -101,11 +113,36 @@ fn every_atom_has_its_value() {
 
 #[test]
 fn what_is_not_there_is_shown_as_in_gunicorn() {
-    let bare = Entry { remote_addr: None, status: None, sent: 0, lookup: &Nothing, ..entry() };
-    assert_eq!(line("%(h)s %(s)s %(b)s %(u)s", &bare), "- None 0 -");
-    assert_eq!(line("[%(h)s]", &Entry { remote_addr: Some(b""), ..bare }), "[]");
-    let long = Entry { elapsed: Duration::from_secs(90_000), version: (1, 0), ..entry() };
-    assert_eq!(line("%(T)s %(L)s %(H)s", &long), "90000 90000.000000 HTTP/1.0");
+    let bare = Entry { status: None, sent: 0, lookup: &Same(None), ..entry() };
+    assert_eq!(line("%(h)s %(s)s %(b)s %(u)s %(r)s", &bare), "- None 0 - - - -");
+    assert_eq!(line("[%(h)s]", &Entry { lookup: &Same(Some(b"")), ..entry() }), "[]");
+    let long = Entry { elapsed: Duration::from_secs(90_000), ..entry() };
+    assert_eq!(line("%(T)s %(L)s %(H)s", &long), "90000 90000.000000 HTTP/1.1");
+    let odd = Entry { line: Some(b"\x16\x03 \"x"), lookup: &Same(None), ..entry() };
+    assert_eq!(line("%(r)s|%(m)s", &odd), "\\x16\\x03 \\\"x|-");
+}
+
+#[test]
+fn a_line_of_json_has_every_field() {
+    let text = |entry: &Entry<'_>| {
+        let mut out = Vec::new();
+        Form::parse("json").expect("json").write(&mut out, entry);
+        let text = String::from_utf8(out).expect("UTF-8");
+        let (time, rest) = text.split_once(',').expect("fields");
+        assert!(time.starts_with("{\"time\":\"20") && time.len() == 42, "{time}");
+        rest.to_owned()
+    };
+    assert_eq!(
+        text(&entry()),
+        "\"remote_addr\":\"127.0.0.1\",\"method\":\"GET\",\"target\":\"/a%20b?c=d\",\
+         \"path\":\"/a b\",\"query\":\"c=d\",\"protocol\":\"HTTP/1.1\",\"host\":null,\
+         \"referer\":\"http://a/\",\"user_agent\":\"curl \\\"8\\\"\",\"user\":\"Aladdin\",\
+         \"status\":200,\"bytes\":42,\"duration\":1.234567,\"waited\":2.000345,\"pid\":99}\n"
+    );
+    let nothing = Entry { line: Some(b"\x16\xff"), status: None, lookup: &Same(None), ..entry() };
+    let expected = "\"target\":\"\\u0016\u{ff}\",\"path\":null,";
+    assert!(text(&nothing).contains(expected), "{}", text(&nothing));
+    assert!(text(&nothing).contains("\"status\":null,"));
 }
 
 /// The expected texts are what Python prints.
@@ -171,7 +208,7 @@ fn a_bad_format_is_refused_with_a_reason() {
 
 #[test]
 fn cutting_a_value_does_not_free_a_quote() {
-    let entry = Entry { lookup: &Always(b"ab\"c"), ..entry() };
+    let entry = Entry { lookup: &Same(Some(b"ab\"c")), ..entry() };
     assert_eq!(line(r#""%(a).3s""#, &entry), r#""ab""#);
     assert_eq!(line(r#""%(a).4s""#, &entry), r#""ab\"""#);
 }
@@ -196,16 +233,7 @@ proptest! {
         ),
         precision in 0_usize..40,
     ) {
-        let entry = Entry {
-            remote_addr: Some(&bytes),
-            method: &bytes,
-            target: &bytes,
-            path: &bytes,
-            query: &bytes,
-            status: Some(&bytes),
-            lookup: &Always(&bytes),
-            ..entry()
-        };
+        let entry = Entry { status: Some(&bytes), lookup: &Same(Some(&bytes)), ..entry() };
         let names = ["h", "u", "r", "s", "m", "U", "q", "f", "a", "{x}i", "{x}o", "{x}e"];
         let column = |name| format!("\"%({name})s\" \"%({name}).{precision}s\" ");
         let text = line(&names.map(column).concat(), &entry);

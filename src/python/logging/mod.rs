@@ -337,7 +337,7 @@ pub fn close(py: Python<'_>) {
 /// Logs an exception: by the logger's `exception`, or with its traceback in our own log.
 pub fn exception(py: Python<'_>, error: &PyErr, message: &str) {
     if !PYTHON.is_in_force() {
-        tracing::error!("{message}\n{}", support::traceback(py, error));
+        tracing::error!(target: log::EXCEPTION, "{message}\n{}", support::traceback(py, error));
         return;
     }
     PYTHON.deliver(py);

@@ -6,15 +6,16 @@ use std::time::Instant;
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::callables::Callables;
 use super::environ::{Environ, Settings};
 use super::file_wrapper::FileWrapper;
 use super::start_response::{self, ClientGone, RefusedBody};
-use crate::app::{AccessSink, App};
+use super::variables::Shown;
+use crate::app::{AccessSink, App, Variables};
 use crate::http::Reject;
-use crate::python::ffi::{self, HeldBytes};
+use crate::python::ffi::HeldBytes;
 use crate::python::loader::exit_status;
 use crate::python::{interpreter, logging, support};
 use crate::reactor::{Exchange, Refusal, Request, Shared, When};
@@ -146,8 +147,9 @@ impl Turn<'_, '_, '_, '_> {
             python.log(self.py, self.request, self.exchange, environ, *started);
         }
         let Some(access) = &mut self.access else { return };
-        let variable = |name: &str| environ.and_then(|environ| variable(environ, name));
-        self.exchange.inspect(|summary| access.line(self.request, &summary, &variable));
+        let shown = environ.map(Shown);
+        let variables = shown.as_ref().map(|shown| shown as &dyn Variables);
+        self.exchange.inspect(|summary| access.line(self.request, &summary, variables));
     }
 
     /// Answers a request that is refused, by us or because the application did not handle what was
@@ -191,20 +193,6 @@ impl Turn<'_, '_, '_, '_> {
 fn describe(request: &Request<'_>) -> String {
     let head = &request.head;
     format!("{} {}", String::from_utf8_lossy(head.method()), String::from_utf8_lossy(head.target()))
-}
-
-/// The environ variable called `name`, in any case, as Latin-1 bytes.
-fn variable(environ: &Bound<'_, PyDict>, name: &str) -> Option<Vec<u8>> {
-    let exact = environ.get_item(name).ok().flatten();
-    let value = exact.or_else(|| {
-        environ.iter().find_map(|(key, value)| {
-            let key = key.cast_into::<PyString>().ok()?;
-            key.to_string_lossy().eq_ignore_ascii_case(name).then_some(value)
-        })
-    })?;
-    let value = value.str().ok()?;
-    let latin1 = ffi::latin1_bytes(&value).map(<[u8]>::to_vec);
-    Some(latin1.unwrap_or_else(|| value.to_string_lossy().into_owned().into_bytes()))
 }
 
 /// Sends what the application returned.

@@ -11,6 +11,7 @@ mod names;
 mod on_demand;
 mod socket;
 mod start_response;
+mod variables;
 
 use pyo3::prelude::*;
 

@@ -16,6 +16,8 @@ mod python_loggers;
 mod request_line;
 mod responses;
 mod signals;
+mod statsd;
+mod syslog;
 mod wsgi;
 
 use crate::harness::Response;
