@@ -40,6 +40,11 @@ pub fn children(pid: i32) -> Vec<i32> {
     found
 }
 
+/// Children of a process that have ended and were not waited for.
+pub fn zombies(pid: i32) -> usize {
+    all().filter(|stat| stat.parent == pid && !stat.alive).count()
+}
+
 /// Living members of a process group.
 pub fn members(group: i32) -> Vec<i32> {
     all().filter(|stat| stat.group == group && stat.alive).map(|stat| stat.pid).collect()
