@@ -31,7 +31,7 @@ pub fn main() -> i32 {
 fn run(args: &[OsString]) -> Result<i32, Error> {
     let options = args.get(1..).unwrap_or_default();
     let start = config::start_directory(&variable)?;
-    let early = config::early(options, &variable)?;
+    let early = config::early(options, &variable, &start)?;
     if let Some(text) = early.exit {
         return Ok(print(&text));
     }
@@ -121,7 +121,7 @@ fn share_memory(py: Python<'_>, config: &Config) {
 
 /// Makes sure that large request bodies can be stored where the user wants them.
 fn check_spill_directory(config: &Config) -> Result<(), Error> {
-    let Some(directory) = config.tmp_upload_dir.as_ref().or(config.worker_tmp_dir.as_ref()) else {
+    let Some(directory) = config.spill_directory() else {
         return Ok(());
     };
     match tempfile::tempfile_in(directory) {

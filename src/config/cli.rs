@@ -10,6 +10,7 @@ use super::number::{self, Base, NotInt};
 use super::setting::{Setting, Shape};
 use super::settings::TABLE;
 use super::value::{Value, quoted};
+use super::words;
 use crate::error::Error;
 
 const USAGE: &str = "rgunicorn [OPTIONS] [APP_MODULE]";
@@ -45,7 +46,8 @@ impl Flags {
 /// # Errors
 /// In argparse's form: the usage line and `rgunicorn: error: ...`, exit status 2.
 pub fn parse(args: &[OsString]) -> Result<Parsed, Error> {
-    match command().try_get_matches_from(attach_values(args)) {
+    let args = words::written_out(args).map_err(|message| usage(&message))?;
+    match command().try_get_matches_from(args) {
         Ok(matches) => flags(&matches).map(Parsed::Flags),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp => Ok(Parsed::Exit(command().render_help().to_string())),
@@ -60,11 +62,6 @@ pub fn parse(args: &[OsString]) -> Result<Parsed, Error> {
 /// The settings that can be given on the command line.
 fn options() -> impl Iterator<Item = &'static Setting> {
     TABLE.iter().filter(|setting| !setting.flags.is_empty())
-}
-
-fn long_flags() -> impl Iterator<Item = &'static str> {
-    let long = options().flat_map(|option| option.flags).copied();
-    long.filter(|flag| flag.starts_with("--")).chain(["--help", "--version"])
 }
 
 /// The clap command: the table's settings under their sections, those that are not built hidden.
@@ -96,7 +93,6 @@ pub fn command() -> Command {
         .disable_help_flag(true)
         .disable_version_flag(true)
         .version(env!("CARGO_PKG_VERSION"))
-        .infer_long_args(true)
         .arg(app)
         .args(general)
         .args(described)
@@ -125,43 +121,7 @@ fn argument(setting: &'static Setting) -> Arg {
 }
 
 fn value(arg: Arg) -> Arg {
-    arg.action(ArgAction::Set).value_parser(OsStringValueParser::new()).allow_negative_numbers(true)
-}
-
-/// Makes `--flag=value` of `--flag value` where the value begins with `-` and contains a blank:
-/// argparse takes that for a value (`--access-logformat '- %(r)s'`), clap for an unknown flag.
-fn attach_values(args: &[OsString]) -> Vec<OsString> {
-    let mut out: Vec<OsString> = Vec::with_capacity(args.len());
-    for arg in args {
-        let value = arg.to_str().is_some_and(|text| {
-            let name = text.split('=').next().unwrap_or_default();
-            text.starts_with('-') && text.contains(' ') && valued_flag(OsStr::new(name)).is_none()
-        });
-        match out.pop() {
-            Some(previous) if value => match valued_flag(&previous) {
-                Some(flag) => out.push(OsString::from_iter([OsStr::new(flag), "=".as_ref(), arg])),
-                None => out.extend([previous, arg.clone()]),
-            },
-            Some(previous) => out.extend([previous, arg.clone()]),
-            None => out.push(arg.clone()),
-        }
-    }
-    out
-}
-
-/// The flag, written out, that a word alone is, if that flag takes a value.
-fn valued_flag(word: &OsStr) -> Option<&'static str> {
-    let word = word.to_str().filter(|word| word.len() > 1 && word.starts_with('-'))?;
-    let takes_value = |option: &&Setting| {
-        !matches!(option.shape, Shape::None | Shape::Switch(_) | Shape::Optional(_))
-    };
-    let exact = options().filter(takes_value).flat_map(|option| option.flags).find(|f| **f == word);
-    if exact.is_some() || !word.starts_with("--") {
-        return exact.copied();
-    }
-    let mut matching = long_flags().filter(|flag| flag.starts_with(word));
-    let only = matching.next().filter(|_| matching.next().is_none())?;
-    options().filter(takes_value).flat_map(|option| option.flags).copied().find(|f| *f == only)
+    arg.action(ArgAction::Set).value_parser(OsStringValueParser::new())
 }
 
 fn flags(matches: &ArgMatches) -> Result<Flags, Error> {
@@ -258,11 +218,6 @@ fn describe(error: &clap::Error) -> String {
 }
 
 fn unknown(arg: &str, suggestion: &str) -> String {
-    let name = arg.split('=').next().unwrap_or(arg);
-    let matching: Vec<&str> = long_flags().filter(|flag| flag.starts_with(name)).collect();
-    if name.len() > 2 && matching.len() > 1 {
-        return format!("ambiguous option: {arg} could match {}", matching.join(", "));
-    }
     if suggestion.is_empty() {
         format!("unrecognized arguments: {arg} (rgunicorn --help lists all options)")
     } else {

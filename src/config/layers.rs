@@ -6,18 +6,19 @@ use std::path::{Path, PathBuf};
 use super::cli::{self, Flags, Parsed};
 use super::setting::{Refers, Scope, Setting};
 use super::settings::{self, Config, TABLE};
-use super::value::Value;
-use super::{Env, Origin, shell};
+use super::source::Source;
+use super::suggest::{is_mistake, suggest};
+use super::value::{Value, quoted};
+use super::{Env, Origin, shell, toml};
 use crate::error::Error;
 
 /// What the configuration needs of the world. Implemented where Python is known.
 pub trait ConfFile {
-    /// Executes `location` (PATH, `file:PATH` or `python:MODULE`) and returns the module-level names
-    /// that are settings ([`super::is_setting`]), in the order of their definition.
+    /// Executes `location` (PATH, `file:PATH` or `python:MODULE`).
     ///
     /// # Errors
     /// The file is missing or failed; the error is what gunicorn says then.
-    fn load(&mut self, location: &str) -> Result<Vec<(String, Value)>, Error>;
+    fn load(&mut self, location: &str) -> Result<Definitions, Error>;
 
     /// Makes the object of a value that stands for one: the function of a dotted path, the class
     /// that a function returns. Other values come back as they are.
@@ -28,6 +29,16 @@ pub trait ConfFile {
 
     /// Tells the user something that is no error, in a line on standard error.
     fn tell(&mut self, line: &str);
+}
+
+/// What a conf file defines.
+#[derive(Debug, Default)]
+pub struct Definitions {
+    /// The settings ([`super::is_setting`]) in the order of their definition.
+    pub settings: Vec<(String, Value)>,
+    /// Other names that could be meant as settings: no modules, nothing imported that can be called,
+    /// and no names that begin with an underscore.
+    pub others: Vec<String>,
 }
 
 /// What a command line asks for.
@@ -48,18 +59,25 @@ pub struct Early {
     pub exit: Option<String>,
 }
 
-/// Parses the flags of the command line (without the program's name) and of `GUNICORN_CMD_ARGS`,
-/// and nothing else: no conf file is executed.
+/// Parses the flags of the command line (without the program's name) and of `GUNICORN_CMD_ARGS`, and
+/// a file in TOML. No conf file is executed.
 ///
 /// # Errors
-/// A command line that cannot be parsed.
-pub fn early(args: &[OsString], env: Env<'_>) -> Result<Early, Error> {
+/// A command line that cannot be parsed, or a wrong file.
+pub fn early(args: &[OsString], env: Env<'_>, start: &Path) -> Result<Early, Error> {
     let (flags, more) = match parse_both(args, env)? {
         Both::Exit(text) => return Ok(Early { venv: None, exit: Some(text) }),
         Both::Flags(flags, more) => (flags, more),
     };
-    let venv = flags.text("venv").or_else(|| more.text("venv"));
-    Ok(Early { venv: venv.map(PathBuf::from), exit: None })
+    let venv = flags.text("venv").or_else(|| more.text("venv")).map(PathBuf::from);
+    let venv = match (venv, Source::find(&flags, &more, start)?) {
+        (None, Source::Toml(path)) => toml::load(&start.join(path))?
+            .into_iter()
+            .find(|(name, _)| *name == "venv")
+            .map(|(_, value)| value.text().into()),
+        (venv, _) => venv,
+    };
+    Ok(Early { venv, exit: None })
 }
 
 impl Config {
@@ -85,16 +103,32 @@ impl Config {
         if let Some(app) = &flags.app {
             layers.apply("default_proc_name", app.into(), &Origin::CommandLine)?;
         }
-        if let Some(location) = conf_file(&flags, &more, start) {
-            let origin = Origin::File(location.clone());
-            for (name, value) in layers.files.load(&location)? {
-                layers.apply(&name, value, &origin)?;
+        let mut others = Vec::new();
+        match Source::find(&flags, &more, start)? {
+            Source::None => {}
+            Source::Python(location) => {
+                let definitions = layers.files.load(&location)?;
+                let origin = Origin::File(location);
+                for (name, value) in definitions.settings {
+                    layers.apply(&name, value, &origin)?;
+                }
+                others = definitions.others;
+            }
+            Source::Toml(path) => {
+                let values = toml::load(&start.join(&path))?;
+                let origin = Origin::Toml(path);
+                for (name, value) in values {
+                    layers.apply(name, value, &origin)?;
+                }
             }
         }
         for (flags, origin) in [(&more, Origin::CmdArgs), (&flags, Origin::CommandLine)] {
             for (name, value) in &flags.values {
                 layers.apply(name, value.clone(), &origin)?;
             }
+        }
+        if layers.config.check_config || layers.config.print_config {
+            layers.warn_about(&others);
         }
         let mut config = layers.config;
         config.app = flags.app;
@@ -118,7 +152,7 @@ impl Layers<'_> {
     /// Puts a value of a layer into the configuration.
     fn apply(&mut self, name: &str, value: Value, origin: &Origin) -> Result<(), Error> {
         let Some(setting) = settings::find(name) else { return Ok(()) };
-        let given = matches!(origin, Origin::File(_)).then(|| value.text());
+        let given = matches!(origin, Origin::File(_) | Origin::Toml(_)).then(|| value.text());
         self.set(setting, value, origin).map_err(|message| {
             let sentence = format!("{message} ({})", origin.place(setting.name, setting.flags));
             match given {
@@ -143,6 +177,27 @@ impl Layers<'_> {
             self.files.tell(&line);
         }
         Ok(())
+    }
+
+    /// Tells of names in the conf file that were probably meant as settings. A name that resembles a
+    /// setting of the same file is a variable of its own.
+    fn warn_about(&mut self, names: &[String]) {
+        for name in names {
+            let meant = suggest(name);
+            let wrong = match meant {
+                Some(name) => !matches!(self.config.origin(name), Origin::File(_)),
+                None => is_mistake(name),
+            };
+            if !wrong {
+                continue;
+            }
+            let hint = meant.map(|name| format!("; did you mean {}?", quoted(name)));
+            self.files.tell(&format!(
+                "Warning: {} in the conf file is not a setting and has no effect{}",
+                quoted(name),
+                hint.unwrap_or_default()
+            ));
+        }
     }
 
     /// Refuses a value that asks for what rgunicorn does not do yet.
@@ -208,269 +263,5 @@ pub fn from_environment(env: Env<'_>, start: &Path) -> Result<Config, Error> {
     Ok(config)
 }
 
-/// The one conf file to execute: `-c` of the command line, else of `GUNICORN_CMD_ARGS`, else
-/// `gunicorn.conf.py` in the start directory if it is there.
-fn conf_file(flags: &Flags, more: &Flags, start: &Path) -> Option<String> {
-    let default = || {
-        let path = start.join("gunicorn.conf.py");
-        path.exists().then(|| path.to_string_lossy().into_owned())
-    };
-    flags.text("config").or_else(|| more.text("config")).map(String::from).or_else(default)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::object::testing::function;
-    use std::collections::HashMap;
-
-    /// Conf files by location, instead of Python.
-    #[derive(Default)]
-    struct Files {
-        files: HashMap<&'static str, Vec<(&'static str, Value)>>,
-        told: Vec<String>,
-    }
-
-    impl ConfFile for Files {
-        fn load(&mut self, location: &str) -> Result<Vec<(String, Value)>, Error> {
-            match self.files.get(location) {
-                Some(values) => {
-                    Ok(values.iter().map(|(name, value)| ((*name).into(), value.clone())).collect())
-                }
-                None => Err(Error::config(format!("'{location}' doesn't exist"))),
-            }
-        }
-
-        /// There is one function, and it takes two parameters.
-        fn resolve(&mut self, refers: Refers, value: Value) -> Result<Value, String> {
-            match (refers, value) {
-                (Refers::Callable, Value::Str(path)) if path == "shop.hook" => {
-                    Ok(function("hook", 2).into())
-                }
-                (Refers::Callable, Value::Str(path)) => Err(format!("no {path}")),
-                (_, value) => Ok(value),
-            }
-        }
-
-        fn tell(&mut self, line: &str) {
-            self.told.push(line.into());
-        }
-    }
-
-    fn conf(values: &[(&'static str, Value)]) -> Files {
-        Files { files: HashMap::from([("c.py", values.to_vec())]), ..Files::default() }
-    }
-
-    /// Loads with a line of arguments, `NAME=VALUE` variables and conf files; starts in `/`.
-    fn load(line: &str, vars: &[(&str, &str)], mut files: Files) -> Result<Config, Error> {
-        load_with(line, vars, &mut files)
-    }
-
-    fn load_with(line: &str, vars: &[(&str, &str)], files: &mut Files) -> Result<Config, Error> {
-        let args: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
-        let env = |name: &str| {
-            vars.iter().find(|(other, _)| *other == name).map(|(_, value)| (*value).to_owned())
-        };
-        match Config::load(&args, &env, Path::new("/"), files)? {
-            Loaded::Run(config) => Ok(*config),
-            Loaded::Exit(text) => panic!("exits with {text}"),
-        }
-    }
-
-    fn refused(line: &str, vars: &[(&str, &str)], files: Files) -> String {
-        let error = load(line, vars, files).unwrap_err();
-        assert_eq!(error.status(), 1);
-        error.report()
-    }
-
-    #[test]
-    fn stronger_layers_win_and_the_origin_is_kept() {
-        let web = ("WEB_CONCURRENCY", "2");
-        let args = ("GUNICORN_CMD_ARGS", "-w 4 other:app");
-        let file = || conf(&[("workers", 3.into())]);
-        let cases = [
-            ("app:app", vec![], 1, Origin::Default),
-            ("app:app", vec![web], 2, Origin::Environment("WEB_CONCURRENCY")),
-            ("app:app -c c.py", vec![web], 3, Origin::File("c.py".into())),
-            ("app:app -c c.py", vec![web, args], 4, Origin::CmdArgs),
-            ("app:app -c c.py -w 5", vec![web, args], 5, Origin::CommandLine),
-        ];
-        for (line, vars, workers, origin) in cases {
-            let config = load(line, &vars, file()).unwrap();
-            assert_eq!((config.workers, config.origin("workers")), (workers, &origin), "{line}");
-            assert_eq!(config.application(), Some("app:app"));
-            assert_eq!(config.title(), "app:app");
-        }
-    }
-
-    #[test]
-    fn auto_is_a_number_of_workers_in_every_layer() {
-        let cpus = u32::try_from(crate::sys::cpus::usable()).unwrap();
-        let web = ("WEB_CONCURRENCY", "auto");
-        let args = ("GUNICORN_CMD_ARGS", "--workers auto");
-        let file = || conf(&[("workers", "auto".into())]);
-        for (line, vars, origin) in [
-            ("app:app", vec![web], Origin::Environment("WEB_CONCURRENCY")),
-            ("app:app -c c.py", vec![], Origin::File("c.py".into())),
-            ("app:app", vec![args], Origin::CmdArgs),
-            ("app:app -w auto", vec![], Origin::CommandLine),
-        ] {
-            let config = load(line, &vars, file()).unwrap();
-            assert_eq!((config.workers, config.origin("workers")), (cpus, &origin), "{line}");
-        }
-        let error = load("app:app -w automatic", &[], file()).unwrap_err();
-        assert!(error.report().contains("invalid int value: 'automatic'"), "{}", error.report());
-        assert_eq!(error.status(), 2);
-    }
-
-    #[test]
-    fn lists_replace_and_do_not_extend() {
-        let files = conf(&[("bind", ["a:1", "b:2"].into())]);
-        let config = load("app:app -c c.py -b c:3 -b d:4", &[("PORT", "80")], files).unwrap();
-        assert_eq!(config.bind, ["c:3", "d:4"]);
-        let config = load("app:app", &[("PORT", "")], Files::default()).unwrap();
-        assert_eq!(config.bind, ["0.0.0.0:"]);
-    }
-
-    #[test]
-    fn one_conf_file_is_taken() {
-        let files = || {
-            let one = ("one.py", vec![("workers", 1.into()), ("backlog", 10.into())]);
-            let files = HashMap::from([one, ("two.py", vec![("workers", 2.into())])]);
-            Files { files, ..Files::default() }
-        };
-        let vars = [("GUNICORN_CMD_ARGS", "-c two.py")];
-        let config = load("app:app -c one.py", &vars, files()).unwrap();
-        assert_eq!((config.workers, config.backlog), (1, 10));
-        let config = load("app:app", &vars, files()).unwrap();
-        assert_eq!((config.workers, config.backlog), (2, 2048));
-        assert_eq!(config.config.as_deref(), Some("two.py"));
-        assert_eq!(refused("app:app -c no.py", &[], files()), "\nError: 'no.py' doesn't exist\n");
-    }
-
-    #[test]
-    fn the_default_conf_file_is_that_of_the_start_directory() {
-        let start = tempfile::tempdir().unwrap();
-        let none = conf_file(&Flags::default(), &Flags::default(), start.path());
-        assert_eq!(none, None);
-        let path = start.path().join("gunicorn.conf.py");
-        std::fs::write(&path, "").unwrap();
-        let found = conf_file(&Flags::default(), &Flags::default(), start.path());
-        assert_eq!(found.as_deref(), path.to_str());
-    }
-
-    #[test]
-    fn the_application_comes_from_the_command_line_or_wsgi_app() {
-        let files = || conf(&[("wsgi_app", "shop:app".into())]);
-        let config = load("-c c.py", &[], files()).unwrap();
-        assert_eq!((config.application(), config.title()), (Some("shop:app"), "gunicorn"));
-        let config = load("-c c.py my:app", &[], files()).unwrap();
-        assert_eq!((config.application(), config.title()), (Some("my:app"), "my:app"));
-        assert_eq!(refused("", &[], conf(&[])), "\nError: No application module specified.\n");
-    }
-
-    #[test]
-    fn errors_name_gunicorns_text_and_the_place() {
-        let file = |name: &'static str, value: Value| conf(&[(name, value)]);
-        assert_eq!(
-            refused("app:app -c c.py", &[], file("workers", "x".into())),
-            "Invalid value for workers: x\n\n\nError: invalid literal for int() with base 0: 'x' \
-             (workers in c.py)\n"
-        );
-        let none = Files::default;
-        assert_eq!(
-            refused("app:app -w -1", &[], none()),
-            "\nError: Value must be positive: -1 (-w/--workers on the command line)\n"
-        );
-        assert_eq!(
-            refused("app:app", &[("GUNICORN_CMD_ARGS", "--chdir /nowhere")], none()),
-            "\nError: can't chdir to '/nowhere' (--chdir in GUNICORN_CMD_ARGS)\n"
-        );
-        assert_eq!(
-            refused("app:app", &[("WEB_CONCURRENCY", "")], none()),
-            "\nError: invalid literal for int() with base 10: '' (environment variable \
-             WEB_CONCURRENCY, default of workers)\n"
-        );
-        assert_eq!(
-            refused("app:app", &[("GUNICORN_CMD_ARGS", "-n 'x")], none()),
-            "\nError: No closing quotation (in GUNICORN_CMD_ARGS)\n"
-        );
-    }
-
-    #[test]
-    fn the_environment_variables_change_defaults() {
-        let vars = [("FORWARDED_ALLOW_IPS", "10.0.0.0/8, *"), ("SENDFILE", "No")];
-        let config = load("app:app", &vars, Files::default()).unwrap();
-        assert_eq!(config.forwarded_allow_ips, ["10.0.0.0/8", "*"]);
-        assert!(!config.sendfile);
-        assert!(load("app:app", &[("SENDFILE", "YES")], Files::default()).unwrap().sendfile);
-        let error = refused("app:app", &[("WEB_CONCURRENCY", "-2")], Files::default());
-        assert!(error.starts_with("\nError: Value must be positive: -2 ("), "{error}");
-    }
-
-    #[test]
-    fn what_is_not_there_yet_is_refused_unless_it_asks_for_nothing() {
-        let error = refused("app:app --daemon", &[], Files::default());
-        assert_eq!(
-            error,
-            "\nError: rgunicorn does not have the setting 'daemon' yet (-D/--daemon on the command \
-             line); remove it, or keep gunicorn for this application\n"
-        );
-        let error = refused("app:app", &[("GUNICORN_CMD_ARGS", "--certfile x")], Files::default());
-        assert!(error.contains("(--certfile in GUNICORN_CMD_ARGS)"), "{error}");
-        // The validator comes first.
-        let files = conf(&[("ssl_context", function("f", 3).into())]);
-        let error = refused("app:app -c c.py", &[], files);
-        assert!(error.contains("\nError: Value must have an arity of: 2 (ssl_context in c.py)"));
-        let files = conf(&[("ssl_context", "shop.hook".into())]);
-        let error = refused("app:app -c c.py", &[], files);
-        assert!(error.contains("'ssl_context' yet (ssl_context in c.py)"), "{error}");
-        let files = conf(&[("ssl_context", "shop.other".into())]);
-        let error = refused("app:app -c c.py", &[], files);
-        assert!(error.ends_with("\nError: no shop.other (ssl_context in c.py)\n"), "{error}");
-
-        let files = conf(&[("daemon", false.into()), ("dirty_apps", Value::None)]);
-        let line = "app:app -c c.py --no-control-socket --cert-reqs 0x0 --http-protocols H1";
-        load(line, &[], files).unwrap();
-        let home = ("HOME", "/home/me");
-        let same = "app:app --control-socket /home/me/.gunicorn/gunicorn.ctl";
-        load(same, &[home], Files::default()).unwrap();
-        assert!(load(same, &[], Files::default()).is_err());
-    }
-
-    #[test]
-    fn deprecated_settings_are_told_of() {
-        let mut files = Files::default();
-        let config = load_with("app:app --ssl-version 2", &[], &mut files).unwrap();
-        assert_eq!(config.ssl_version, "2".into());
-        assert_eq!(files.told.len(), 1);
-        assert!(files.told[0].starts_with("Warning: option `ssl_version` is deprecated"));
-        let mut files = conf(&[("ssl_version", 2.into())]);
-        load_with("app:app -c c.py", &[], &mut files).unwrap();
-        assert!(files.told.is_empty());
-    }
-
-    #[test]
-    fn venv_is_known_before_any_conf_file_and_only_from_flags() {
-        let args: Vec<OsString> = ["--venv", "v", "-c", "no.py"].map(OsString::from).into();
-        let venv = early(&args, &|_| None).unwrap().venv;
-        assert_eq!(venv, Some(PathBuf::from("v")));
-        let env = |name: &str| (name == "GUNICORN_CMD_ARGS").then(|| "--venv w".to_owned());
-        assert_eq!(early(&args[2..], &env).unwrap().venv, Some(PathBuf::from("w")));
-        assert_eq!(early(&args, &env).unwrap().venv, Some(PathBuf::from("v")));
-        assert!(early(&["-v".into()], &|_| None).unwrap().exit.unwrap().contains("version"));
-        assert_eq!(early(&["--nope".into()], &|_| None).unwrap_err().status(), 2);
-
-        let error = refused("app:app -c c.py", &[], conf(&[("venv", "v".into())]));
-        assert!(error.contains("use the flag --venv"), "{error}");
-    }
-
-    #[test]
-    fn loading_again_gives_the_same() {
-        let line = "app:app -c c.py -w 3";
-        let values = [("timeout", 60.into())];
-        let once = load(line, &[], conf(&values)).unwrap();
-        assert_eq!(once, load(line, &[], conf(&values)).unwrap());
-        assert_eq!(once.timeout, 60);
-    }
-}
+mod tests;

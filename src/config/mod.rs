@@ -14,12 +14,16 @@ pub mod setting;
 pub mod settings;
 mod shell;
 mod size;
+mod source;
+mod suggest;
 mod time;
+mod toml;
 pub mod value;
+mod words;
 
 use std::path::{Path, PathBuf};
 
-pub use layers::{ConfFile, Loaded, early};
+pub use layers::{ConfFile, Definitions, Loaded, early};
 pub use object::Object;
 pub use origin::Origin;
 pub use settings::{Config, ErrorLogFormat, HeaderMap, MOST_THREADS, ProxyMode, StatsdAddress};
@@ -45,6 +49,21 @@ impl Config {
         }
     }
 
+    /// Whether files go out with sendfile(2). Where the configuration does not say it, a variable may.
+    pub fn uses_sendfile(&self, env: Env<'_>) -> bool {
+        let variable = || {
+            let text = env("SENDFILE")?.to_lowercase();
+            Some(["y", "1", "yes", "true"].contains(&text.as_str()))
+        };
+        self.sendfile.or_else(variable).unwrap_or(true)
+    }
+
+    /// The directory that somebody chose for request bodies that do not fit into memory.
+    pub fn spill_directory(&self) -> Option<&str> {
+        let chosen = [&self.tmp_upload_dir, &self.worker_tmp_dir].into_iter().flatten();
+        chosen.map(String::as_str).find(|directory| !directory.is_empty())
+    }
+
     /// The variables of `raw_env`, in order.
     ///
     /// # Errors
@@ -64,13 +83,14 @@ impl Config {
         self.origins.get(name).unwrap_or(&Origin::Default)
     }
 
-    /// All settings by name, with their values as gunicorn prints them.
+    /// All settings, with their values as gunicorn prints them: gunicorn's own by name, then ours by
+    /// name.
     pub fn rows(&self) -> Vec<(&'static str, String)> {
         let mut rows: Vec<_> = settings::TABLE
             .iter()
             .map(|setting| (setting.name, (setting.get)(self).shown()))
             .collect();
-        rows.sort_unstable();
+        rows.sort_unstable_by_key(|(name, _)| (!settings::is_gunicorns(name), *name));
         rows
     }
 }
@@ -134,9 +154,10 @@ mod tests {
                 assert!(flags.insert(*flag), "{flag} twice");
             }
         }
-        // gunicorn 27 has 120 settings; --venv, two limits for requests, those for slow clients and large
-        // bodies, and the form of the error log are ours.
-        assert_eq!(names.len(), 120 + 1 + 2 + 7 + 1);
+        assert!(settings::gunicorn::NAMES.is_sorted());
+        for name in settings::gunicorn::NAMES {
+            assert!(names.contains(name), "{name} is missing");
+        }
     }
 
     #[test]
@@ -147,6 +168,20 @@ mod tests {
         assert_eq!(config.title(), "app:app");
         config.proc_name = Some("shop".into());
         assert_eq!(config.title(), "shop");
+    }
+
+    #[test]
+    fn sendfile_is_on_unless_turned_off() {
+        for (given, variable, on) in [
+            (None, None, true),
+            (None, Some("YES"), true),
+            (None, Some("no"), false),
+            (Some(true), Some("no"), true),
+            (Some(false), Some("1"), false),
+        ] {
+            let config = Config { sendfile: given, ..Config::default() };
+            assert_eq!(config.uses_sendfile(&|_| variable.map(String::from)), on);
+        }
     }
 
     #[test]

@@ -7,8 +7,10 @@ pub enum Origin {
     Default,
     /// A default changed by this environment variable.
     Environment(&'static str),
-    /// The conf file, as it was named.
+    /// The conf file in Python, as it was named.
     File(String),
+    /// The file in TOML, as it was named.
+    Toml(String),
     /// `GUNICORN_CMD_ARGS`.
     CmdArgs,
     /// The command line.
@@ -22,7 +24,7 @@ impl Origin {
         match self {
             Self::Default => format!("default of {name}"),
             Self::Environment(var) => format!("environment variable {var}, default of {name}"),
-            Self::File(path) => format!("{name} in {path}"),
+            Self::File(path) | Self::Toml(path) => format!("{name} in {path}"),
             Self::CmdArgs => format!("{flags} in GUNICORN_CMD_ARGS"),
             Self::CommandLine => format!("{flags} on the command line"),
         }

@@ -6,7 +6,7 @@ use super::Origin;
 use super::setting::{Section, Setting};
 use super::settings::{self, Config, TABLE};
 
-/// What `--print-config` prints: a line per setting, sorted by name, in gunicorn's format. With
+/// What `--print-config` prints: a line per setting in gunicorn's format, our own settings last. With
 /// `origins`, which is for people, a remark behind each value that is not the default says where it
 /// comes from.
 pub fn print(config: &Config, origins: bool) -> String {
@@ -32,10 +32,11 @@ pub fn markdown() -> String {
         "# Settings\n\n\
          <!-- Generated from the settings table (src/config/settings/). Do not edit; run\n     \
          UPDATE_DOCS=1 cargo test settings_docs -->\n\n\
-         A setting has the same name in a Python conf file (`gunicorn.conf.py`) as here. Its value is\n\
-         that of the strongest of these layers: default, conf file, the flags in the environment\n\
-         variable `GUNICORN_CMD_ARGS`, the flags of the command line. \"Changes\" says when a new value\n\
-         in the conf file takes effect.\n",
+         A setting has the same name in a Python conf file (`gunicorn.conf.py`) as here, and in\n\
+         `rgunicorn.toml` or under `[tool.rgunicorn]` in `pyproject.toml`, of which one may take the conf\n\
+         file's place. Its value is that of the strongest of these layers: default, file, the flags in the\n\
+         environment variable `GUNICORN_CMD_ARGS`, the flags of the command line. \"Changes\" says when a\n\
+         new value in the file takes effect. `rgunicorn --print-config` shows what results.\n",
     );
     let mut section = None;
     for setting in TABLE {
@@ -128,7 +129,8 @@ mod tests {
             let line = format!("{name:34} = {value}");
             assert!(text.lines().any(|other| other == line), "no line {line:?} in\n{text}");
         }
-        assert!(text.lines().is_sorted());
+        assert!(text.lines().take(120).is_sorted() && text.lines().skip(120).is_sorted());
+        assert!(text.lines().nth(119).is_some_and(|line| line.starts_with("wsgi_app ")));
     }
 
     #[test]

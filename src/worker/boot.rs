@@ -114,7 +114,14 @@ fn boot<'a>(
         errors: Py::new(py, Errors::new(config.errorlog.as_deref() == Some("-")))?.into_any(),
     };
     let apps = (0..config.slots())
-        .map(|_| Wsgi::new(py, app.clone_ref(py), &settings, config.sendfile))
+        .map(|_| {
+            Wsgi::new(
+                py,
+                app.clone_ref(py),
+                &settings,
+                config.uses_sendfile(&|name| std::env::var(name).ok()),
+            )
+        })
         .collect::<PyResult<Vec<_>>>()?;
     let reactor = Reactor::new(seat.listeners, seat.queue, options(config)?).map_err(|error| {
         Error::config(format!("the event loop cannot be set up: {}", reason(&error)))

@@ -62,8 +62,7 @@ pub fn options(config: &Config) -> Result<Options, Error> {
 }
 
 fn spill_directory(config: &Config) -> PathBuf {
-    let chosen = config.tmp_upload_dir.as_ref().or(config.worker_tmp_dir.as_ref());
-    chosen.map_or_else(std::env::temp_dir, PathBuf::from)
+    config.spill_directory().map_or_else(std::env::temp_dir, PathBuf::from)
 }
 
 fn networks(list: &[String]) -> Result<TrustList, Error> {

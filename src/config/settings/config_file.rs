@@ -10,9 +10,12 @@ macro_rules! config_file {
     ($($chain:tt)*) => { settings! { $($chain)* ConfigFile {
         /// The conf file: `PATH`, `file:PATH` or `python:MODULE`.
         ///
-        /// It is executed as Python code; every module-level name that is a setting's name sets it.
-        /// Without the flag, `gunicorn.conf.py` in the start directory is taken if it exists. Only
-        /// one file is read: `-c` of the command line goes before `-c` in `GUNICORN_CMD_ARGS`.
+        /// It is executed as Python code; every module-level name that is a setting's name sets it. A
+        /// file whose name ends in `.toml` is not executed: its keys are settings, and names that are
+        /// none are errors; functions and classes are given by their dotted path. Without the flag,
+        /// `gunicorn.conf.py`, `rgunicorn.toml` or the table `[tool.rgunicorn]` of `pyproject.toml` in
+        /// the start directory is taken, whichever exists. Only one file is read: `-c` of the command
+        /// line goes before `-c` in `GUNICORN_CMD_ARGS`.
         config: Option<String> = Text {
             flags: ["-c", "--config"],
             metavar: "CONFIG",
@@ -32,7 +35,7 @@ macro_rules! config_file {
         ///
         /// rgunicorn's own; gunicorn runs in the environment it is installed in. Default: the active
         /// one (`VIRTUAL_ENV`), or that of the directory the program is installed in. It cannot be
-        /// set in a conf file, because that is executed by this very Python.
+        /// set in a conf file in Python, because that is executed by this very Python; in TOML it can.
         venv: Option<PathBuf> = Venv {
             flags: ["--venv"],
             metavar: "DIR",

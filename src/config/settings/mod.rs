@@ -6,6 +6,7 @@ mod config_file;
 mod control;
 mod debugging;
 mod dirty;
+pub mod gunicorn;
 mod hooks;
 mod http2;
 mod log_forms;
@@ -70,6 +71,11 @@ settings! { [
     process_forms request_heads other_protocols logging log_forms process_naming hooks tls http2
     dirty control clients_and_buffers
 ] }
+
+/// Whether gunicorn has a setting of this name; the others are our own.
+pub fn is_gunicorns(name: &str) -> bool {
+    gunicorn::NAMES.binary_search(&name).is_ok()
+}
 
 /// The row of a setting.
 pub fn find(name: &str) -> Option<&'static Setting> {

@@ -20,17 +20,13 @@ macro_rules! server_mechanics {
 
         /// Do not use sendfile(2) for files that the application returns.
         ///
-        /// In a conf file: `sendfile = False`. The variable `SENDFILE`, if set, turns it on with `y`,
-        /// `1`, `yes` or `true` and off with anything else. Differs from gunicorn, where `sendfile =
-        /// True` turns it off.
-        sendfile: bool = Sendfile {
+        /// In a conf file: `sendfile = False`. With `None` the variable `SENDFILE`, if set, turns it on
+        /// by `y`, `1`, `yes` or `true` and off by anything else. Differs from gunicorn, where
+        /// `sendfile = True` turns it off.
+        sendfile: Option<bool> = Sendfile {
             flags: ["--no-sendfile"],
             metavar: "",
             default: Value::None,
-            env: "SENDFILE" => |text| {
-                let on = ["y", "1", "yes", "true"].contains(&text.to_lowercase().as_str());
-                Ok(Some(Value::Bool(on)))
-            },
             reload: Workers,
         }
 
@@ -144,20 +140,20 @@ macro_rules! server_mechanics {
 }
 pub(super) use server_mechanics;
 
-/// Whether files go out with sendfile(2). The flag turns it off; `None` is gunicorn's word for on.
+/// Whether files go out with sendfile(2), if somebody has said so. The flag turns it off.
 pub struct Sendfile;
 
 impl Kind for Sendfile {
-    type Out = bool;
+    type Out = Option<bool>;
     const SHAPE: Shape = Shape::Switch(false);
     const ACCEPTS: &'static str = "True, False or None (on)";
 
     fn parse(value: &Value, _: &Scope<'_>) -> Result<Self::Out, String> {
-        boolean(value).map(|on| on.unwrap_or(true))
+        boolean(value)
     }
 
     fn value(out: &Self::Out) -> Value {
-        if *out { Value::None } else { Value::Bool(false) }
+        out.map_or(Value::None, Value::Bool)
     }
 }
 
@@ -261,20 +257,6 @@ mod tests {
         assert_eq!(directory(&start, "it's"), Err("can't chdir to \"it's\"".into()));
         std::fs::write(start.join("file"), "").unwrap();
         assert_eq!(directory(&start, "file"), Err("can't chdir to 'file'".into()));
-    }
-
-    #[test]
-    fn sendfile_is_on_unless_turned_off() {
-        let scope = Scope { start: Path::new("/"), conf_file: true };
-        for (value, on) in [
-            (Value::None, true),
-            (true.into(), true),
-            (false.into(), false),
-            ("False".into(), false),
-        ] {
-            assert_eq!(Sendfile::parse(&value, &scope), Ok(on));
-        }
-        assert!(Sendfile::parse(&1.into(), &scope).is_err());
     }
 
     #[test]

@@ -3,9 +3,19 @@
 use crate::harness::cases::{on_both_servers, on_rgunicorn};
 use crate::harness::{Builder, Outcome, ServerKind};
 
-on_both_servers!(layers, conf_file_places, environment, version, conf_file_code, threads);
+on_both_servers!(
+    layers,
+    conf_file_places,
+    environment,
+    version,
+    conf_file_code,
+    threads,
+    words,
+    dotted_hooks,
+    failures,
+);
 
-on_rgunicorn!(own_limits);
+on_rgunicorn!(own_limits, toml, toml_is_read_again, similar_names);
 
 /// The printed value of a setting.
 #[track_caller]
@@ -155,4 +165,141 @@ fn conf_file_code(kind: ServerKind) {
     assert_eq!(value(&outcome, "bind"), "['127.0.0.1:1', 'unix:/x']");
     assert_eq!(value(&outcome, "raw_env"), "['A=b']");
     assert_eq!(value(&outcome, "accesslog"), "None");
+}
+
+/// How argparse reads words.
+fn words(kind: ServerKind) {
+    for args in [
+        &["--max-requests-j", "3", "-w4", "--bac=7"][..],
+        &["--backlog=7", "-w", "4", "--max-requests-jitter", "3"],
+        &["-w=4", "-w", "5", "-w", "4", "--backlog", "0x", "--backlog", "7", "--max-requests-j=3"],
+    ] {
+        let outcome = printing(kind).args(args.iter().filter(|arg| **arg != "0x")).run();
+        if args.contains(&"0x") {
+            assert_eq!(outcome.status, Some(2), "{}", outcome.stderr);
+            continue;
+        }
+        let values =
+            ["workers", "backlog", "max_requests_jitter"].map(|name| value(&outcome, name));
+        assert_eq!(values, ["4", "7", "3"], "{args:?}");
+    }
+    let refused = |args: &[&str], message: &str| {
+        let outcome = printing(kind).args(args).run();
+        let name = kind.name();
+        let usage = format!("usage: {name} [OPTIONS] [APP_MODULE]\n{name}: error: {message}");
+        assert_eq!(outcome.status, Some(2), "{args:?}");
+        assert!(outcome.stderr.starts_with(&usage), "{args:?}: {}", outcome.stderr);
+    };
+    let ambiguous = "ambiguous option: --work=3 could match --workers, --worker-class, \
+                     --worker-connections, --worker-tmp-dir";
+    refused(&["--work=3"], ambiguous);
+    refused(&["-w", "--bind", "x"], "argument -w/--workers: expected one argument");
+    refused(&["--no-such-flag"], "unrecognized arguments: --no-such-flag");
+    // The variable is parsed like a command line, and its positional arguments mean nothing.
+    let outcome = printing(kind).env("GUNICORN_CMD_ARGS", "-w 'x y'").run();
+    assert_eq!(outcome.status, Some(2));
+    assert!(
+        outcome.stderr.contains("-w/--workers: invalid int value: 'x y'"),
+        "{}",
+        outcome.stderr
+    );
+    let outcome = printing(kind).env("GUNICORN_CMD_ARGS", "-n 'x").run();
+    assert_eq!(outcome.status, Some(1));
+    assert!(outcome.stderr.starts_with("\nError: No closing quotation"), "{}", outcome.stderr);
+}
+
+/// The path of a function is imported when the conf file has been executed.
+fn dotted_hooks(kind: ServerKind) {
+    for (path, message) in [
+        ("nodots", "Value 'nodots' is not import string. Format: module[.submodules...].object"),
+        ("rg_nowhere.f", "No module named 'rg_nowhere'"),
+        ("posixpath.nothing", "Can not load 'nothing' from 'posixpath'"),
+        ("posixpath.join", "Value must have an arity of: 2"),
+    ] {
+        let conf = format!("workers = 2\npre_fork = '{path}'\n");
+        let outcome = printing(kind).file("gunicorn.conf.py", &conf).run();
+        assert_eq!(outcome.status, Some(1), "{path}");
+        let said = format!("Invalid value for pre_fork: {path}\n\n\nError: {message}");
+        assert!(outcome.stderr.starts_with(&said), "{}", outcome.stderr);
+    }
+}
+
+/// A configuration that is wrong as a whole.
+fn failures(kind: ServerKind) {
+    let refused = |builder: Builder, status: i32, start: &str| {
+        let outcome = builder.run();
+        assert_eq!(outcome.status, Some(status), "{start}");
+        assert!(outcome.stderr.starts_with(start), "{start:?}: {}", outcome.stderr);
+    };
+    refused(printing(kind).args(["-c", "no.py"]), 1, "\nError: 'no.py' doesn't exist");
+    refused(
+        printing(kind).args(["-c", "python:rg_nowhere"]),
+        1,
+        "\nError: No module named 'rg_nowhere'",
+    );
+    let conf = "import sys\nsys.exit(7)\n";
+    refused(printing(kind).file("gunicorn.conf.py", conf), 7, "");
+    let builder = printing(kind).file("x.conf", "1/0\n").args(["-c", "x.conf"]);
+    let warning = "!!!\n!!! WARNING: configuration file should have a valid Python extension.\n!!!\n\n\
+                   Failed to read config file: x.conf\nTraceback (most recent call last):\n";
+    refused(builder, 1, warning);
+    // The first wrong name of the file is the one that is told.
+    let builder = printing(kind).file("gunicorn.conf.py", "timeout = 'y'\nworkers = 'x'\n");
+    refused(builder, 1, "Invalid value for timeout: y\n\n\nError: invalid literal for int() with");
+}
+
+/// Settings in TOML take the place of a conf file.
+fn toml(kind: ServerKind) {
+    let text = "workers = 2\nbacklog = 22\nbind = ['127.0.0.1:1', 'unix:/x']\n\
+                [secure_scheme_headers]\nX-TLS = 'on'\n";
+    let check = |builder: Builder| {
+        let outcome = builder.args(["-w", "3"]).run();
+        assert_eq!(value(&outcome, "workers"), "3");
+        assert_eq!(value(&outcome, "backlog"), "22");
+        assert_eq!(value(&outcome, "bind"), "['127.0.0.1:1', 'unix:/x']");
+        assert_eq!(value(&outcome, "secure_scheme_headers"), "{'X-TLS': 'on'}");
+    };
+    check(printing(kind).file("rgunicorn.toml", text));
+    check(printing(kind).file("other.toml", text).args(["-c", "other.toml"]));
+    let project = format!("[project]\nname = 'shop'\n[tool.rgunicorn]\n{text}")
+        .replace("[secure_scheme_headers]", "[tool.rgunicorn.secure_scheme_headers]");
+    check(printing(kind).file("pyproject.toml", &project));
+
+    let refused = |builder: Builder, sentence: &str| {
+        let outcome = builder.run();
+        assert_eq!(outcome.status, Some(1), "{sentence}");
+        assert!(outcome.stderr.contains(sentence), "{}", outcome.stderr);
+    };
+    refused(
+        printing(kind).file("rgunicorn.toml", text).file("gunicorn.conf.py", ""),
+        "settings in gunicorn.conf.py and in rgunicorn.toml; remove one of them",
+    );
+    refused(
+        printing(kind).file("rgunicorn.toml", "keep_alive = 3\n"),
+        "rgunicorn.toml); did you mean 'keepalive'?",
+    );
+    refused(printing(kind).file("rgunicorn.toml", "workers = 2.5\n"), "(workers in /");
+}
+
+fn toml_is_read_again(kind: ServerKind) {
+    let builder = Builder::new(kind).file("rgunicorn.toml", "proc_name = 'one'\n");
+    let server = builder.app("echo:quiet").start();
+    let path = server.dir().join("rgunicorn.toml");
+    std::fs::write(&path, "proc_name = 'one'\nworkers = 2\n").expect("it is our directory");
+    server.signal(nix::sys::signal::Signal::SIGHUP);
+    server.log.wait_for_count("Booting worker with pid: ", 3);
+    std::fs::write(&path, "workers = 'x'\n").expect("it is our directory");
+    server.signal(nix::sys::signal::Signal::SIGHUP);
+    server.log.wait_for("invalid literal for int() with base 0: 'x'");
+}
+
+/// Names in a conf file that were meant as settings are told when it is checked.
+fn similar_names(kind: ServerKind) {
+    let conf = "import os\nworker = 4\nlog_level = 'debug'\nloglevel = log_level\ncpus = 2\n";
+    let check =
+        || Builder::new(kind).app("factories").without_bind().file("gunicorn.conf.py", conf);
+    let outcome = check().args(["--check-config"]).run();
+    let warning = "Warning: 'worker' in the conf file is not a setting and has no effect; did you mean \
+                   'workers'?\n";
+    assert_eq!((outcome.status, outcome.stderr.as_str()), (Some(0), warning));
 }

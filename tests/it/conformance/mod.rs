@@ -15,6 +15,7 @@ mod proxy_protocol;
 mod python_loggers;
 mod request_line;
 mod responses;
+mod settings;
 mod signals;
 mod statsd;
 mod syslog;

@@ -1,0 +1,159 @@
+//! The words of a command line as argparse reads them, written out so that clap reads them likewise:
+//! prefixes of long flags in full, and the value of a flag joined to it.
+
+use std::ffi::{OsStr, OsString};
+
+use super::setting::{Setting, Shape};
+use super::settings::{self, TABLE};
+
+/// Writes the words out.
+///
+/// # Errors
+/// argparse's message for a prefix that several flags begin with.
+pub fn written_out(args: &[OsString]) -> Result<Vec<OsString>, String> {
+    let mut out = Vec::with_capacity(args.len());
+    let mut args = args.iter().peekable();
+    while let Some(arg) = args.next() {
+        if arg == "--" {
+            out.push(arg.clone());
+            out.extend(args.cloned());
+            break;
+        }
+        match read(arg)? {
+            Word::Flag(flag, Some(value)) => out.push(joined(flag, value)),
+            Word::Flag(flag, None) if takes_value(flag) => {
+                let next = args.peek().map(|next| is_value(next)).transpose()?.unwrap_or(false);
+                match args.next_if(|_| next) {
+                    Some(value) => out.push(joined(flag, value)),
+                    None => out.push(flag.into()),
+                }
+            }
+            Word::Flag(flag, None) => out.push(flag.into()),
+            Word::Other => out.push(arg.clone()),
+        }
+    }
+    Ok(out)
+}
+
+/// What a word is.
+enum Word<'a> {
+    /// A flag, in full, and the value behind its `=`.
+    Flag(&'static str, Option<&'a OsStr>),
+    /// A positional argument, short flags written together, or an unknown flag.
+    Other,
+}
+
+fn read(word: &OsStr) -> Result<Word<'_>, String> {
+    let Some(text) = word.to_str().filter(|text| text.len() > 1 && text.starts_with('-')) else {
+        return Ok(Word::Other);
+    };
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, Some(OsStr::new(value))),
+        None => (text, None),
+    };
+    if let Some(flag) = flags().find(|flag| *flag == text) {
+        return Ok(Word::Flag(flag, None));
+    }
+    if let Some(flag) = flags().find(|flag| *flag == name) {
+        return Ok(Word::Flag(flag, value));
+    }
+    if !name.starts_with("--") {
+        return Ok(Word::Other);
+    }
+    // A prefix means what it means in gunicorn, whatever flags we have besides.
+    let (theirs, ours): (Vec<_>, Vec<_>) =
+        flags().filter(|flag| flag.starts_with(name)).partition(|flag| is_gunicorns(flag));
+    let matching = if theirs.is_empty() { ours } else { theirs };
+    match matching[..] {
+        [] => Ok(Word::Other),
+        [flag] => Ok(Word::Flag(flag, value)),
+        _ => Err(format!("ambiguous option: {text} could match {}", matching.join(", "))),
+    }
+}
+
+/// Whether the word behind a flag is its value: not a flag itself, known or not.
+fn is_value(word: &OsStr) -> Result<bool, String> {
+    if word == "--" || matches!(read(word)?, Word::Flag(..)) {
+        return Ok(false);
+    }
+    let Some(text) = word.to_str().and_then(|text| text.strip_prefix('-')) else { return Ok(true) };
+    let mut parts = text.splitn(2, '.');
+    let number = parts.all(|part| part.bytes().all(|byte| byte.is_ascii_digit()));
+    let short = || setting(&word.to_string_lossy().chars().take(2).collect::<String>()).is_some();
+    Ok(number || text.contains(' ') && !short())
+}
+
+fn joined(flag: &str, value: &OsStr) -> OsString {
+    // clap takes what follows a short flag for its value, with or without `=`.
+    OsString::from_iter([OsStr::new(flag), OsStr::new("="), value])
+}
+
+fn flags() -> impl Iterator<Item = &'static str> {
+    let table = TABLE.iter().flat_map(|setting| setting.flags).copied();
+    table.chain(["-h", "--help", "-v", "--version"])
+}
+
+fn setting(flag: &str) -> Option<&'static Setting> {
+    TABLE.iter().find(|setting| setting.flags.contains(&flag))
+}
+
+fn is_gunicorns(flag: &str) -> bool {
+    setting(flag).is_none_or(|setting| settings::is_gunicorns(setting.name))
+}
+
+fn takes_value(flag: &str) -> bool {
+    let shape = setting(flag).map(|setting| setting.shape);
+    shape.is_some_and(|shape| !matches!(shape, Shape::None | Shape::Switch(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(words: &[&str]) -> Vec<String> {
+        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+        let out = written_out(&words).unwrap();
+        out.into_iter().map(|word| word.into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn prefixes_mean_what_they_mean_in_gunicorn() {
+        for (word, flag) in [
+            ("--max-requests-j=2", "--max-requests-jitter=2"),
+            ("--log-fi=x", "--log-file=x"),
+            // Our own: --venv, --header-timeout.
+            ("--v", "--version"),
+            ("--header", "--header-map"),
+            ("--ven=x", "--venv=x"),
+            ("--unknown=x", "--unknown=x"),
+            ("-w4", "-w4"),
+            ("-w=4", "-w=4"),
+            ("-DR", "-DR"),
+        ] {
+            assert_eq!(written(&[word]), [flag]);
+        }
+        let message = "ambiguous option: --work=3 could match --workers, --worker-class, \
+                       --worker-connections, --worker-tmp-dir";
+        assert_eq!(written_out(&["--work=3".into()]), Err(message.into()));
+        assert_eq!(written_out(&["-n".into(), "--work=3".into()]), Err(message.into()));
+    }
+
+    #[test]
+    fn values_are_joined_to_their_flags() {
+        for (words, out) in [
+            (&["-w", "4", "a:b"][..], &["-w=4", "a:b"][..]),
+            (&["-w", "-1"], &["-w=-1"]),
+            (&["-n", "-1.5", "-n", "-.5"], &["-n=-1.5", "-n=-.5"]),
+            (&["-n", "-x y", "-n", "-"], &["-n=-x y", "-n=-"]),
+            (&["-n", "-w y"], &["-n", "-w y"]),
+            (&["-n", "--x", "-n", "--name"], &["-n", "--x", "-n", "--name"]),
+            (&["--preload", "a:b"], &["--preload", "a:b"]),
+            (&["--proxy-protocol", "v1"], &["--proxy-protocol=v1"]),
+            (&["--proxy-p", "-w", "1"], &["--proxy-protocol", "-w=1"]),
+            (&["-n", "--", "--work"], &["-n", "--", "--work"]),
+            (&["-n", ""], &["-n="]),
+        ] {
+            assert_eq!(written(words), out, "{words:?}");
+        }
+    }
+}
