@@ -108,9 +108,14 @@ def _call(factory, args, kwargs):
 
 def format_exception(kind, error, trace):
     """A traceback as Python prints it, without the server's own frames in front."""
+    return "".join(traceback.format_exception(kind, error, without_own(trace))).rstrip("\n")
+
+
+def without_own(trace):
+    """A traceback without the server's own frames in front."""
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(__file__):
         trace = trace.tb_next
-    return "".join(traceback.format_exception(kind, error, trace)).rstrip("\n")
+    return trace
 
 
 def wind_up():

@@ -37,6 +37,11 @@ pub fn traceback(py: Python<'_>, error: &PyErr) -> String {
     formatted.unwrap_or_else(|_| error.get_type(py).to_string())
 }
 
+/// The traceback object of an exception, without the server's own frames in front.
+pub fn trace<'py>(py: Python<'py>, error: &PyErr) -> PyResult<Bound<'py, PyAny>> {
+    module(py)?.call_method1("without_own", (error.traceback(py),))
+}
+
 /// Names the calling thread, which is not one that Python has started.
 pub fn name_thread(py: Python<'_>, name: &str) {
     let named = || -> PyResult<()> {

@@ -143,7 +143,16 @@ def parse_syslog_address(addr):
     return kind, (host.lower(), int(port or 514))
 
 
-class Logger:
+class Noticed(type):
+    """The class of `Logger`, of which a conf file may replace something instead of deriving a class."""
+
+    def __setattr__(cls, name, value):
+        super().__setattr__(name, value)
+        if cls.__module__ == __name__:
+            _native.logger_changed("gunicorn.glogging.%s.%s" % (cls.__name__, name))
+
+
+class Logger(metaclass=Noticed):
     """Error and access log of a server. Subclasses may override whatever they like."""
 
     LOG_LEVELS = {

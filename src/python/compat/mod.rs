@@ -37,7 +37,8 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
 }
 
 /// Whether somebody may have wrapped classes of the package, or would if they were imported: one of its
-/// modules is there, or a finder in front of ours that is not Python's.
+/// modules is there, or a finder in front of ours that is neither
+/// Python's nor the server's.
 ///
 /// # Errors
 /// `sys.meta_path` or `sys.modules` is not what Python makes it.
@@ -53,7 +54,7 @@ pub fn is_watched(py: Python<'_>) -> PyResult<bool> {
         }
         let module = finder.getattr("__module__").and_then(|name| name.extract::<String>());
         let module = module.unwrap_or_default();
-        if !["_frozen_importlib", "_distutils_hack"].contains(&module.as_str()) {
+        if !["_frozen_importlib", "_distutils_hack", "rgunicorn"].contains(&module.as_str()) {
             return Ok(true);
         }
     }

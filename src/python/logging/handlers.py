@@ -11,6 +11,9 @@ ERROR, ACCESS = "gunicorn.error", "gunicorn.access"
 _FORMAT = "%(asctime)s [%(process)d] [%(levelname)s] %(message)s"
 _DATE_FORMAT = "[%Y-%m-%d %H:%M:%S %z]"
 
+# The attribute of records that the server writes by itself.
+_WRITTEN = "_rgunicorn_has_it"
+
 # The message alone, with the traceback that belongs to it: the server adds the rest.
 _MESSAGE = logging.Formatter("%(message)s")
 
@@ -48,6 +51,8 @@ class Handler(logging.StreamHandler):
         self._usual = formatter
 
     def emit(self, message):
+        if hasattr(message, _WRITTEN):
+            return
         try:
             known = message.levelno in _LEVELS and _LEVELS[message.levelno] == message.levelname
             if self.stream.name == ERROR and self.formatter is self._usual and known:
@@ -78,6 +83,12 @@ def attach(level, access):
             log.addHandler(handler)
     logging.getLogger(ERROR).setLevel(level)
     logging.getLogger(ACCESS).setLevel(logging.INFO)
+
+
+def exception(message, kind, error, trace):
+    """Tell the logger of an exception that the server writes itself: applications may have handlers of
+    their own there, and packages that collect errors look there."""
+    logging.getLogger(ERROR).error(message, exc_info=(kind, error, trace), extra={_WRITTEN: True})
 
 
 def detach():

@@ -10,6 +10,7 @@
 //! slot before it logs something itself, so that what belongs to a request stays together and in order.
 
 mod access;
+mod changes;
 mod own;
 mod queue;
 mod refused;
@@ -251,6 +252,7 @@ impl Foreign for PythonLog {
         let stock = matches!(class.as_deref(), Some("simple" | "gunicorn.glogging.Logger"));
         let named = |path: &Option<String>| path.as_ref().is_some_and(|path| !path.is_empty());
         !stock
+            || changes::any()
             || named(&config.logconfig)
             || named(&config.logconfig_json)
             || !config.logconfig_dict.is_falsy()
@@ -269,6 +271,7 @@ impl Foreign for PythonLog {
                 self.ask(&logger);
                 Ok(())
             });
+            changes::configured(wanted);
             configured.map_err(|error| {
                 self.in_force.store(was, Ordering::Release);
                 refusal(py, &error)
@@ -337,6 +340,7 @@ pub fn close(py: Python<'_>) {
 /// Logs an exception: by the logger's `exception`, or with its traceback in our own log.
 pub fn exception(py: Python<'_>, error: &PyErr, message: &str) {
     if !PYTHON.is_in_force() {
+        own::exception(py, error, message);
         tracing::error!(target: log::EXCEPTION, "{message}\n{}", support::traceback(py, error));
         return;
     }

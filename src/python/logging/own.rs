@@ -11,9 +11,10 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyModule, PyString};
 
-use super::PYTHON;
+use super::{PYTHON, changes};
 use crate::config::Config;
 use crate::log::{self, Severity};
+use crate::python::support;
 
 const SOURCE: &str = include_str!("handlers.py");
 const FILE: &str = "<rgunicorn>/gunicorn/handlers.py";
@@ -57,6 +58,19 @@ fn attach(py: Python<'_>) -> PyResult<()> {
     handlers(py)?.call_method1("attach", arguments).map(drop)
 }
 
+/// Tells Python's `logging`, if that is there, of an exception that our own log writes.
+pub fn exception(py: Python<'_>, error: &PyErr, message: &str) {
+    let Some(handlers) = HANDLERS.get(py) else { return };
+    let tell = || -> PyResult<()> {
+        let trace = support::trace(py, error)?;
+        let arguments = (message, error.get_type(py), error.value(py), trace);
+        handlers.bind(py).call_method1("exception", arguments).map(drop)
+    };
+    if let Err(failure) = tell() {
+        tracing::warn!("Python's logging has not taken an exception: {failure}");
+    }
+}
+
 /// The module with the handlers.
 fn handlers(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
     let module = HANDLERS.get_or_try_init(py, || {
@@ -78,6 +92,7 @@ fn handlers(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
 /// # Errors
 /// Python is out of memory.
 pub fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(changes::logger_changed, module)?)?;
     module.add_function(wrap_pyfunction!(own_handlers, module)?)
 }
 

@@ -2,5 +2,6 @@
 
 mod agents;
 mod identity;
+mod loggers;
 mod package;
 mod sentry;

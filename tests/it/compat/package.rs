@@ -29,7 +29,16 @@ fn both_packages_do_the_same() {
         .iter()
         .zip(&theirs)
         .filter(|(ours, theirs)| ours != theirs)
-        .map(|(ours, theirs)| format!("rgunicorn: {ours}\n gunicorn: {theirs}\n"))
+        .map(|(ours, theirs)| {
+            // Some are long.
+            let from = ours.bytes().zip(theirs.bytes()).take_while(|(a, b)| a == b).count();
+            let part = |text: &str| {
+                let bytes = text.as_bytes();
+                let part = &bytes[from.saturating_sub(300)..bytes.len().min(from + 100)];
+                String::from_utf8_lossy(part).into_owned()
+            };
+            format!("rgunicorn: {}\n gunicorn: {}\n", part(ours), part(theirs))
+        })
         .collect();
     assert!(different.is_empty(), "{} differ:\n{}", different.len(), different.join("\n"));
     assert_eq!(ours.len(), theirs.len());

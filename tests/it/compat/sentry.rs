@@ -16,6 +16,11 @@ class Recorder(Transport):
         event = envelope.get_event() or envelope.get_transaction_event()
         if event is None:
             return
+        if "logger" in event:
+            error = event["exception"]["values"][-1]
+            with open("events", "a") as file:
+                print("logged by", event["logger"], error["type"], error["value"], file=file)
+            return
         values = (event.get("exception") or {}).get("values") or [{}]
         request = event["request"]
         with open("events", "a") as file:
@@ -42,6 +47,8 @@ def plain(environ, start_response):
     return [b"plain"]
 
 def app(environ, start_response):
+    if environ["PATH_INFO"] == "/bare":
+        raise ValueError("bare")
     inner = plain if environ["PATH_INFO"].startswith("/plain") else site
     return inner(environ, start_response)
 "#;
@@ -56,7 +63,10 @@ fn events(kind: ServerKind) {
         ));
         client.response().status
     };
-    assert_eq!(["/flask/1", "/flask/0", "/plain/1", "/plain/0"].map(get), [200, 500, 200, 500]);
+    assert_eq!(
+        ["/flask/1", "/flask/0", "/plain/1", "/plain/0", "/bare"].map(get),
+        [200, 500, 200, 500, 500]
+    );
     let text = std::fs::read_to_string(server.dir().join("events")).expect("there were events");
     assert_eq!(
         text,
@@ -65,6 +75,7 @@ fn events(kind: ServerKind) {
          transaction view None None GET a=b 127.0.0.1 7\n\
          transaction generic WSGI request None None GET a=b 127.0.0.1 7\n\
          error generic WSGI request LookupError plain GET a=b 127.0.0.1 7\n\
-         transaction generic WSGI request None None GET a=b 127.0.0.1 7\n"
+         transaction generic WSGI request None None GET a=b 127.0.0.1 7\n\
+         logged by gunicorn.error ValueError bare\n"
     );
 }
