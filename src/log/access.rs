@@ -147,7 +147,8 @@ impl AccessLog {
             }
             LINE.set(line);
         }
-        if let Some(statsd) = &self.statsd {
+        // What is no request does not count as one.
+        if let Some(statsd) = self.statsd.as_ref().filter(|_| entry.line.is_none()) {
             statsd.count_request(entry.status_code(), entry.elapsed);
         }
     }

@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use nix::errno::Errno;
@@ -80,12 +81,14 @@ fn append(path: &Path) -> io::Result<OwnedFd> {
 #[derive(Debug)]
 pub struct Output {
     fd: OwnedFd,
+    /// The last record was written in part: the next one begins with a line of its own.
+    torn: AtomicBool,
     target: Mutex<Target>,
 }
 
 impl Output {
     pub fn new(target: Target, fd: OwnedFd) -> Self {
-        Self { fd, target: Mutex::new(target) }
+        Self { fd, torn: AtomicBool::new(false), target: Mutex::new(target) }
     }
 
     pub fn target(&self) -> Target {
@@ -94,20 +97,34 @@ impl Output {
 
     /// Writes a whole record with one write(2), as long as the kernel takes it in one. Failures are
     /// nobody's business: a full disk must not hurt a request.
-    pub fn write(&self, mut record: &[u8]) {
-        while !record.is_empty() {
-            match write(&self.fd, record) {
-                Ok(count) => record = record.get(count..).unwrap_or_default(),
+    pub fn write(&self, record: &[u8]) {
+        if self.torn.load(Ordering::Relaxed) && self.write_all(b"\n") > 0 {
+            self.torn.store(false, Ordering::Relaxed);
+        }
+        let written = self.write_all(record);
+        if written > 0 && written < record.len() {
+            self.torn.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// How much of it was written.
+    fn write_all(&self, bytes: &[u8]) -> usize {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match write(&self.fd, rest) {
+                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
                 Err(Errno::EINTR) => {}
-                Err(_) => return,
+                Err(_) => break,
             }
         }
+        bytes.len() - rest.len()
     }
 
     /// Sends what is written from now on to `fd`, which is `target` opened.
     pub fn redirect(&self, target: Target, fd: BorrowedFd<'_>) {
         // dup3(2) fails only for descriptors that are not open or identical.
         if redirect(self.fd.as_fd(), fd).is_ok() {
+            self.torn.store(false, Ordering::Relaxed);
             *self.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
         }
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tempfile::TempDir;
 use tracing_subscriber::layer::SubscriberExt;
 
@@ -13,6 +14,7 @@ use super::error::{ErrorLayer, Severity};
 use super::{CRITICAL, Logs};
 use crate::config::Config;
 use crate::error::Exit;
+use crate::sys::signal::{self, Signal};
 use crate::sys::testing::{alone, in_child};
 
 struct Place(TempDir);
@@ -76,20 +78,21 @@ fn messages(text: &str) -> Vec<&str> {
     text.lines().map(|line| line.split_once("] [").map_or(line, |(_, rest)| rest)).collect()
 }
 
+fn entry<'a>(get: &'a Get<'a>) -> Entry<'a> {
+    Entry {
+        line: None,
+        status: None,
+        sent: 0,
+        elapsed: Duration::ZERO,
+        waited: Duration::ZERO,
+        pid: 1,
+        lookup: get,
+    }
+}
+
 fn log_request(logs: &Logs, path: &[u8]) {
     let access = logs.access.lock().expect("lock").clone().expect("access log");
-    access.log(
-        &Entry {
-            line: None,
-            status: None,
-            sent: 0,
-            elapsed: Duration::ZERO,
-            waited: Duration::ZERO,
-            pid: 1,
-            lookup: &Get(path),
-        },
-        false,
-    );
+    access.log(&entry(&Get(path)), false);
 }
 
 #[test]
@@ -237,6 +240,44 @@ fn a_full_disk_hurts_nobody() {
     let logs = open(&Config { errorlog: full.clone(), accesslog: full, ..place.config() });
     log_all(&logs);
     log_request(&logs, b"/");
+}
+
+#[test]
+fn a_record_behind_one_that_was_cut_off_has_a_line_of_its_own() {
+    alone("log::tests::a_record_behind_one_that_was_cut_off_has_a_line_of_its_own", || {
+        let place = Place::new();
+        let logs = open(&place.config());
+        signal::ignore(Signal::XFSZ).expect("ignored");
+        let (_, hard) = getrlimit(Resource::RLIMIT_FSIZE).expect("limit");
+        let limit = |bytes| setrlimit(Resource::RLIMIT_FSIZE, bytes, hard).expect("limit");
+        log_request(&logs, b"/first");
+        limit(15);
+        log_request(&logs, b"/cut");
+        log_request(&logs, b"/lost");
+        limit(hard);
+        log_request(&logs, b"/next");
+        log_request(&logs, b"/last");
+        assert_eq!(place.read("access.log"), "GET /first\nGET \nGET /next\nGET /last\n");
+    });
+}
+
+#[test]
+fn held_lines_are_written_together_and_in_order() {
+    let place = Place::new();
+    let logs = open(&place.config());
+    let access = logs.access.lock().expect("lock").clone().expect("access log");
+    let log = |path: &[u8], hold| access.log(&entry(&Get(path)), hold);
+    log(b"/1", true);
+    log(b"/2", true);
+    assert_eq!(place.read("access.log"), "");
+    log(b"/3", false);
+    assert_eq!(place.read("access.log"), "GET /1\nGET /2\nGET /3\n");
+    log(b"/4", true);
+    access.write_text(b"text\n");
+    log(b"/5", true);
+    access.write_held();
+    access.write_held();
+    assert!(place.read("access.log").ends_with("GET /4\ntext\nGET /5\n"));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::sys::process;
-use crate::sys::socket::{self, Io};
+use crate::sys::socket::{self, Io, Peer};
 
 /// An established, non-blocking connection.
 #[derive(Debug)]
@@ -56,6 +56,10 @@ impl Stream {
     /// Whether the client has closed its side, or the connection is broken.
     pub fn is_closed_by_peer(&self) -> bool {
         socket::is_closed_by_peer(&self.fd)
+    }
+
+    pub fn peer(&self) -> Peer {
+        socket::peer(&self.fd)
     }
 
     /// Whether bytes wait to be read.

@@ -19,6 +19,7 @@ use self::sending::{Phase, Response};
 use super::output::{Output, Shared};
 use crate::http::{HeadParser, HeaderBlock, Reject, error_page};
 use crate::net::stream::Stream;
+use crate::sys::socket::Peer;
 
 /// What the request says about its response.
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +114,8 @@ pub struct Summary<'a> {
     pub sent: u64,
     /// The response waits for others.
     pub held: bool,
+    /// The request was given up, and logged then.
+    pub given_up: bool,
 }
 
 /// See the module documentation.
@@ -170,6 +173,7 @@ impl Exchange {
         response.closing = false;
         response.close_follows = false;
         response.broken = false;
+        response.given_up = false;
         response.plan = None;
         response.status.clear();
         response.headers.clear();
@@ -354,9 +358,16 @@ impl Exchange {
         self.refuse(reject);
         let mut response = self.lock();
         response.closing = true;
+        response.given_up = true;
         if let Some(stream) = &response.stream {
             stream.shutdown_write();
         }
+    }
+
+    /// Who the client is and whether it speaks HTTP/1.`n`, while there is one.
+    pub fn client(&self) -> Option<(Peer, u8)> {
+        let response = self.lock();
+        Some((response.stream.as_ref()?.peer(), response.facts.minor))
     }
 
     /// Gives up a response that has begun: the client sees the connection close early.
@@ -372,6 +383,7 @@ impl Exchange {
         let response = self.lock();
         let status = (!response.status.is_empty()).then_some(&response.status[..]);
         let held = self.holds.load(Ordering::Relaxed);
-        look(Summary { status, headers: &response.headers, sent: response.sent, held })
+        let (headers, sent, given_up) = (&response.headers, response.sent, response.given_up);
+        look(Summary { status, headers, sent, held, given_up })
     }
 }

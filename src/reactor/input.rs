@@ -72,7 +72,7 @@ impl Reactor<'_> {
         {
             let state = std::mem::replace(&mut connection.state, State::Head(None));
             let State::Body(incoming) = state else { return };
-            self.reject(id, &reject, Some(incoming.store.head(&incoming.head)), handler);
+            self.reject(id, &reject, Ok(incoming.store.head(&incoming.head)), handler);
             self.settle(key);
         } else {
             self.close(key);
@@ -156,7 +156,7 @@ impl Reactor<'_> {
                 *rest = &rest[len..];
             }
             Err(reject) => {
-                self.reject(id, &reject, None, handler);
+                self.reject(id, &reject, Err(rest), handler);
                 return Next::Stop;
             }
         }
@@ -179,7 +179,7 @@ impl Reactor<'_> {
                 return Next::Wait;
             }
             Err(reject) => {
-                let head = reject.has_request.then(|| store.head(buffer));
+                let head = if reject.has_request { Ok(store.head(buffer)) } else { Err(buffer) };
                 self.reject(id, &reject, head, handler);
                 return Next::Stop;
             }
@@ -307,7 +307,7 @@ impl Reactor<'_> {
         handler: &dyn Handler,
     ) -> Next {
         match fault {
-            BodyFault::Refused(reject) => self.reject(id, reject, Some(head), handler),
+            BodyFault::Refused(reject) => self.reject(id, reject, Ok(head), handler),
             BodyFault::Storage(error) => {
                 tracing::error!(
                     "Cannot store a request body in {}: {}. The request is answered with 507; \
@@ -315,7 +315,7 @@ impl Reactor<'_> {
                     self.options.storage.directory.display(),
                     reason(error)
                 );
-                self.reject(id, &Reject::no_storage(&reason(error)), Some(head), handler);
+                self.reject(id, &Reject::no_storage(&reason(error)), Ok(head), handler);
             }
         }
         Next::Stop

@@ -67,9 +67,8 @@ pub struct Request<'a> {
 
 /// What the event loop asks of the worker around it.
 pub trait Handler {
-    /// Takes note of a request that was answered with an error page. It has a head and no body if
-    /// it got far enough for that.
-    fn rejected(&self, reject: &Reject, peer: Peer, request: Option<&Request<'_>>);
+    /// Takes note of a request that was answered with an error page.
+    fn rejected(&self, reject: &Reject, peer: Peer, refused: Refused<'_>);
     /// A slot takes a request, which has waited so long for it.
     fn taken(&self, waited: Duration);
     /// A request is turned away because it has waited too long.
@@ -78,6 +77,15 @@ pub trait Handler {
     fn sent(&self);
     /// A connection was taken over from another worker.
     fn received(&self);
+}
+
+/// What was refused.
+#[derive(Clone, Copy)]
+pub enum Refused<'a> {
+    /// A request, without its body.
+    Request(&'a Request<'a>),
+    /// What has come of a head that was not understood.
+    Bytes(&'a [u8]),
 }
 
 /// Settings of the event loop.

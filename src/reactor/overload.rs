@@ -19,7 +19,7 @@ impl Reactor<'_> {
         let head = workspace.store.head(&workspace.head);
         let waited = ready.waited();
         handler.shed();
-        self.reject_after(waited, ready.id, &Reject::overloaded(waited), Some(head), handler);
+        self.reject_after(waited, ready.id, &Reject::overloaded(waited), Ok(head), handler);
         self.settle(ready.id.key);
     }
 

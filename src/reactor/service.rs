@@ -11,7 +11,7 @@ use super::exchange::{Exchange, Facts, Fate};
 use super::job::{Finished, Job, Ready, Workspace};
 use super::output::Flush;
 use super::timers::Kind;
-use super::{ConnectionId, Handler, LINGER_BYTES, Reactor, Request, Retirement};
+use super::{ConnectionId, Handler, LINGER_BYTES, Reactor, Refused, Request, Retirement};
 use crate::http::{CONTINUE, Head, Reject};
 use crate::sys::epoll::Interest;
 use crate::sys::socket::Io;
@@ -136,12 +136,13 @@ impl Reactor<'_> {
         }
     }
 
-    /// Answers with an error page and gives up the connection.
+    /// Answers with an error page and gives up the connection. `head` is what has come of it if it was not
+    /// understood.
     pub(super) fn reject(
         &mut self,
         id: ConnectionId,
         reject: &Reject,
-        head: Option<Head<'_>>,
+        head: Result<Head<'_>, &[u8]>,
         handler: &dyn Handler,
     ) {
         self.reject_after(Duration::ZERO, id, reject, head, handler);
@@ -153,20 +154,25 @@ impl Reactor<'_> {
         waited: Duration,
         id: ConnectionId,
         reject: &Reject,
-        head: Option<Head<'_>>,
+        head: Result<Head<'_>, &[u8]>,
         handler: &dyn Handler,
     ) {
         let connection = &self.connections[id.key as usize];
-        let request = head.map(|head| Request {
-            head,
-            body: Body::Empty,
-            peer: connection.peer,
-            proxy: connection.proxy.as_deref(),
-            connection: id,
-            listener: connection.listener,
-            waited,
-        });
-        handler.rejected(reject, connection.peer, request.as_ref());
+        match head {
+            Ok(head) => {
+                let request = Request {
+                    head,
+                    body: Body::Empty,
+                    peer: connection.peer,
+                    proxy: connection.proxy.as_deref(),
+                    connection: id,
+                    listener: connection.listener,
+                    waited,
+                };
+                handler.rejected(reject, connection.peer, Refused::Request(&request));
+            }
+            Err(bytes) => handler.rejected(reject, connection.peer, Refused::Bytes(bytes)),
+        }
         self.answer_and_leave(id.key, &reject.page());
     }
 
@@ -230,14 +236,15 @@ impl Reactor<'_> {
         // An answer is due to whoever has begun a request.
         match std::mem::replace(&mut connection.state, State::Head(None)) {
             State::Head(Some(_)) => {
+                let input = std::mem::take(&mut connection.input);
                 let patience = self.options.head_patience.as_secs();
-                self.reject(id, &Reject::head_timeout(patience), None, handler);
+                self.reject(id, &Reject::head_timeout(patience), Err(&input), handler);
                 self.settle(key);
             }
             State::Body(incoming) => {
                 let head = incoming.store.head(&incoming.head);
                 let patience = self.options.patience.body.as_secs();
-                self.reject(id, &Reject::body_timeout(patience), Some(head), handler);
+                self.reject(id, &Reject::body_timeout(patience), Ok(head), handler);
                 self.settle(key);
             }
             _ => self.close(key),

@@ -19,7 +19,7 @@ struct Echo {
 struct Quiet;
 
 impl Handler for Quiet {
-    fn rejected(&self, reject: &Reject, _: Peer, _: Option<&Request<'_>>) {
+    fn rejected(&self, reject: &Reject, _: Peer, _: Refused<'_>) {
         panic!("{reject:?}");
     }
 

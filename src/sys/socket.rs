@@ -60,6 +60,19 @@ pub fn accept(listener: impl AsFd) -> io::Result<Option<(OwnedFd, Peer)>> {
     Ok(Some((fd, peer_of(&storage))))
 }
 
+/// The other end of a connection; one that is gone has no address.
+pub fn peer(connection: impl AsFd) -> Peer {
+    let mut storage = MaybeUninit::<libc::sockaddr_storage>::zeroed();
+    let mut len = socklen::<libc::sockaddr_storage>();
+    let fd = connection.as_fd().as_raw_fd();
+    // SAFETY: as in `accept`; what the kernel does not write stays zero, which is no address.
+    let storage = unsafe {
+        libc::getpeername(fd, storage.as_mut_ptr().cast(), &raw mut len);
+        storage.assume_init()
+    };
+    peer_of(&storage)
+}
+
 fn socklen<T>() -> libc::socklen_t {
     libc::socklen_t::try_from(size_of::<T>()).unwrap_or(libc::socklen_t::MAX)
 }
@@ -236,6 +249,7 @@ mod tests {
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (fd, peer) = accept(&listener).unwrap().unwrap();
         assert_eq!(peer, Peer::Inet(client.local_addr().unwrap()));
+        assert_eq!(super::peer(&fd), peer);
         let mut buffer = [0; 16];
         assert!(matches!(recv(&fd, &mut buffer), Io::WouldBlock));
         client.write_all(b"ping").unwrap();

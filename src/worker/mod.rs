@@ -1,5 +1,6 @@
 //! A worker process, from fork to exit.
 
+mod access;
 mod baton;
 mod boot;
 mod control;

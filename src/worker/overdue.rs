@@ -96,6 +96,8 @@ impl<'a> Overdue<'a> {
             self.seat.config.request_timeout.as_secs_f64()
         );
         watched.exchange.give_up(&Reject::request_timeout());
+        let elapsed = Duration::from_nanos(now.saturating_sub(since));
+        self.requests.log_given_up(&watched.exchange, &line, elapsed);
         self.requests.retire();
         // The thread may be one that holds the interpreter: this one must not wait for that.
         let (done, reported) = channel();

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::access::{self, Access};
 use super::slot::Slot as Worker;
-use crate::app::{AccessSink, App, Seat, Variables};
+use crate::app::{AccessSink, App, Seat};
 use crate::http::{HeaderBlock, Reject};
 use crate::log;
-use crate::log::access::{AccessLog, Entry, Lookup, Source, Value};
+use crate::log::access::AccessLog;
 use crate::python::logging;
-use crate::reactor::{Handler, Peer, Request, Summary};
+use crate::reactor::{Exchange, Handler, Peer, Refused, Request, Summary};
 use crate::scoreboard::{Bell, Slot};
 use crate::sys::{process, random, time};
 
@@ -45,6 +46,13 @@ impl<'a> Requests<'a> {
     /// The access log, if there is one.
     pub fn access(&self) -> Option<&Arc<AccessLog>> {
         self.access.as_ref()
+    }
+
+    /// Logs a request that was given up, of which `line` are method and target.
+    pub fn log_given_up(&self, exchange: &Exchange, line: &str, elapsed: Duration) {
+        if let Some(log) = &self.access {
+            access::of_given_up(log, exchange, line, elapsed, self.pid);
+        }
     }
 
     /// Lets the worker end once its connections have.
@@ -85,15 +93,20 @@ impl<'a> Requests<'a> {
 }
 
 impl Handler for Requests<'_> {
-    fn rejected(&self, reject: &Reject, peer: Peer, request: Option<&Request<'_>>) {
+    fn rejected(&self, reject: &Reject, peer: Peer, refused: Refused<'_>) {
         tracing::warn!("Invalid request from ip={peer}: {}", reject.message);
-        if let (Some(log), Some(request)) = (&self.access, request) {
-            let status = reject.status.to_string();
-            let (status, headers) = (Some(status.as_bytes()), &HeaderBlock::new());
-            let response = Summary { status, headers, sent: 0, held: false };
-            Access::new(log, self.pid).line(request, &response, None);
-        } else if let Some(request) = request {
-            logging::PYTHON.refused(request, reject);
+        let status = reject.status.to_string();
+        match (&self.access, refused) {
+            (Some(log), Refused::Request(request)) => {
+                let (status, headers) = (Some(status.as_bytes()), &HeaderBlock::new());
+                let response = Summary { status, headers, sent: 0, held: false, given_up: false };
+                Access::new(log, self.pid).line(request, &response, None);
+            }
+            (None, Refused::Request(request)) => logging::PYTHON.refused(request, reject),
+            (Some(log), Refused::Bytes(bytes)) => {
+                access::of_bytes(log, bytes, peer, &status, self.pid);
+            }
+            (None, Refused::Bytes(_)) => {}
         }
     }
 
@@ -115,86 +128,5 @@ impl Handler for Requests<'_> {
 
     fn received(&self) {
         self.slot.note_received();
-    }
-}
-
-/// The access log line of one request.
-struct Access<'a> {
-    log: &'a AccessLog,
-    pid: u32,
-    started: Instant,
-}
-
-impl<'a> Access<'a> {
-    fn new(log: &'a AccessLog, pid: u32) -> Self {
-        Self { log, pid, started: Instant::now() }
-    }
-}
-
-impl AccessSink for Access<'_> {
-    fn line(
-        &mut self,
-        request: &Request<'_>,
-        response: &Summary<'_>,
-        environ: Option<&dyn Variables>,
-    ) {
-        let entry = Entry {
-            line: None,
-            status: response.status,
-            sent: response.sent,
-            elapsed: self.started.elapsed(),
-            waited: request.waited,
-            pid: self.pid,
-            lookup: &Names { request, response, environ },
-        };
-        self.log.log(&entry, response.held);
-    }
-}
-
-/// Where the access log finds headers and variables.
-struct Names<'a> {
-    request: &'a Request<'a>,
-    response: &'a Summary<'a>,
-    environ: Option<&'a dyn Variables>,
-}
-
-impl Lookup for Names<'_> {
-    fn find(&self, source: Source, name: &str, show: &mut dyn FnMut(Value<'_>)) -> bool {
-        let found = match source {
-            Source::Request => self.request.head.last(name.as_bytes()),
-            Source::Response => self.response.headers.last(name.as_bytes()),
-            Source::Environ => {
-                return match self.environ {
-                    Some(environ) => environ.find(name, show),
-                    None => self.variable(name, show),
-                };
-            }
-        };
-        found.map(|value| show(Value::Bytes(value))).is_some()
-    }
-}
-
-impl Names<'_> {
-    /// A variable of an environ that was not made.
-    fn variable(&self, name: &str, show: &mut dyn FnMut(Value<'_>)) -> bool {
-        let head = &self.request.head;
-        match name.to_ascii_uppercase().as_str() {
-            "REMOTE_ADDR" => show(Value::Text(&self.request.peer.to_string())),
-            "REQUEST_METHOD" => show(Value::Bytes(head.method())),
-            "RAW_URI" => show(Value::Bytes(head.target())),
-            "PATH_INFO" => show(Value::Bytes(&head.decoded_path())),
-            "QUERY_STRING" => show(Value::Bytes(head.path_and_query().1)),
-            "SERVER_PROTOCOL" => {
-                let (major, minor) = head.version();
-                show(Value::Text(&format!("HTTP/{major}.{minor}")));
-            }
-            name => {
-                let Some(header) = name.strip_prefix("HTTP_") else { return false };
-                let header = header.replace('_', "-");
-                let Some(value) = head.last(header.as_bytes()) else { return false };
-                show(Value::Bytes(value));
-            }
-        }
-        true
     }
 }

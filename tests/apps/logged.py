@@ -1,61 +1,68 @@
-"""An application that logs in all the ways that applications do under gunicorn."""
+"""Answers in all the ways that the access log tells apart."""
 
-import logging
-import sys
-
-gunicorn = logging.getLogger("gunicorn.error")
-gunicorn.info("while importing: %d handlers, level %d", len(gunicorn.handlers), gunicorn.level)
-gunicorn.debug("too little to be seen")
-
-# The usual recipe for an application's own logger.
-own = logging.getLogger("own")
-own.handlers = gunicorn.handlers
-own.propagate = False
-own.setLevel(logging.DEBUG)
-
-# Gunicorn has imported these.
-assert logging.config and logging.handlers
+import io
 
 
-def boom(environ):
-    raise ValueError("boom")
+def plain(environ, start_response):
+    start_response("200 OK", [("Content-Length", "5"), ("X-One", "first"), ("x-one", "last")])
+    return [b"plain"]
 
 
-def records(environ):
-    own.debug("a debug message of the application's own")
-    own.log(25, "an odd level")
-    try:
-        raise KeyError("key")
-    except KeyError:
-        gunicorn.exception("caught %s", "it")
+def empty(environ, start_response):
+    start_response("204 No Content", [])
+    return []
 
 
-def formatted(environ):
-    for handler in gunicorn.handlers:
-        handler.setFormatter(logging.Formatter("<%(levelname)s %(name)s> %(message)s"))
-    own.warning("in another format")
+def same(environ, start_response):
+    start_response("304 Not Modified", [("ETag", '"a"')])
+    return []
 
 
-def access(environ):
-    logging.getLogger("gunicorn.access").info("a line of the application's own")
+def chunks(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return (piece for piece in (b"one", b"", b"three"))
 
 
-def errors(environ):
-    environ["wsgi.errors"].write("to wsgi.errors\n")
+def write(environ, start_response):
+    start_response("201 Made", [])(b"written")
+    return [b" and more"]
 
 
-def prints(environ):
-    print("to stdout", flush=True)
-    print("to stderr", file=sys.stderr, flush=True)
+def file(environ, start_response):
+    start_response("200 OK", [("Content-Length", "7")])
+    return environ["wsgi.file_wrapper"](io.BytesIO(b"wrapped"))
 
 
-def elsewhere(environ):
-    logging.getLogger("elsewhere").warning("to another logger")
+def status(environ, start_response):
+    start_response(environ["QUERY_STRING"].replace("+", " "), [("Content-Length", "0")])
+    return []
+
+
+def body(environ, start_response):
+    text = environ["wsgi.input"].read()
+    start_response("200 OK", [("Content-Length", str(len(text)))])
+    return [text]
+
+
+def changed(environ, start_response):
+    """As middleware does."""
+    environ["REQUEST_METHOD"] = "BREW"
+    environ["REMOTE_ADDR"] = "192.0.2.1"
+    environ["PATH_INFO"] = "/elsewhere"
+    environ["QUERY_STRING"] = "q"
+    environ["HTTP_REFERER"] = "here"
+    environ["HTTP_USER_AGENT"] = "pot"
+    environ["app.number"] = 5
+    environ["app.text"] = "\u4e2d\u00e9"
+    environ["app.None"] = None
+    start_response("200 OK", [("Content-Length", "0")])
+    return []
+
+
+def fail(environ, start_response):
+    raise ValueError("made by the test")
 
 
 def app(environ, start_response):
-    page = globals().get(environ["PATH_INFO"][1:])
-    if page is not None:
-        page(environ)
-    start_response("200 OK", [("Content-Type", "text/plain"), ("X-Answer", 'an "answer"')])
-    return [b"answer"]
+    name = environ["PATH_INFO"].strip("/").split("/")[0]
+    return globals()[name](environ, start_response)

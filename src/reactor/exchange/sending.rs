@@ -67,6 +67,8 @@ pub(super) struct Response {
     /// The connection must not be used again, whatever was announced.
     pub(super) closing: bool,
     pub(super) broken: bool,
+    /// Nobody waits for the application any more.
+    pub(super) given_up: bool,
     /// The application has the socket, to speak another protocol over it.
     pub(super) taken_over: bool,
     /// The rest of a request body that is read on demand.
@@ -98,6 +100,7 @@ impl Response {
             dropped: false,
             closing: false,
             broken: false,
+            given_up: false,
             taken_over: false,
             incoming: None,
             parser,

@@ -14,7 +14,7 @@ use crate::http::Reject;
 use crate::net::address::Address;
 use crate::net::handoff::Queue;
 use crate::net::listener::Listener;
-use crate::reactor::{Exchange, Handler, Peer, Request, When, Workspace};
+use crate::reactor::{Exchange, Handler, Peer, Refused, When, Workspace};
 use crate::worker::options::options;
 
 /// What the simulation sees.
@@ -80,7 +80,7 @@ impl Gate {
 struct Quiet;
 
 impl Handler for Quiet {
-    fn rejected(&self, reject: &Reject, _: Peer, _: Option<&Request<'_>>) {
+    fn rejected(&self, reject: &Reject, _: Peer, _: Refused<'_>) {
         panic!("{reject:?}");
     }
 

@@ -5,7 +5,7 @@ use crate::harness::{Builder, Server, ServerKind};
 
 on_both_servers!(default_format, body_errors, atoms, durations, to_a_file);
 
-on_rgunicorn!(waits);
+on_rgunicorn!(waits, slow_clients, given_up);
 
 fn default_format(kind: ServerKind) {
     let server = Builder::new(kind)
@@ -14,7 +14,7 @@ fn default_format(kind: ServerKind) {
         // Five and a half hours east of Greenwich.
         .env("TZ", "TST-5:30")
         .start();
-    cases!(&server; whole_line, referer_and_agent, head_errors_have_no_line, framing_errors_have_one);
+    cases!(&server; whole_line, referer_and_agent, head_errors, framing_errors_have_one);
 }
 
 #[track_caller]
@@ -46,15 +46,35 @@ fn referer_and_agent(server: &Server) {
     assert!(line.ends_with(&wanted), "{line}");
 }
 
-fn head_errors_have_no_line(server: &Server) {
+/// gunicorn has lines for requests that it understands. rgunicorn has one for all that it answers.
+fn head_errors(server: &Server) {
     let mark = server.out.mark();
+    let mut expected = vec!["\"BAD\" 400 0 \"-\" \"-\"".to_owned()];
     server.exchange("BAD\r\n\r\n");
-    for line in ["NoColon", "Transfer-Encoding: zip", "Expect: foo", "X_A: 1\r\nX: a\0b"] {
-        server.exchange(format!("GET /unseen HTTP/1.1\r\n{line}\r\n\r\n"));
+    for (line, status) in
+        [("NoColon", 400), ("Transfer-Encoding: zip", 501), ("Expect: foo", 417), ("X: a\0b", 400)]
+    {
+        server.exchange(format!("GET /unread?x HTTP/1.1\r\n{line}\r\n\r\n"));
+        expected.push(format!("\"GET /unread?x HTTP/1.1\" {status} 0 \"-\" \"-\""));
     }
+    server.exchange(b"\x16\x03\x01 \"quoted\"\r\n\r\n");
+    expected.push("\"\\x16\\x03\\x01 \\\"quoted\\\"\" 400 0 \"-\" \"-\"".to_owned());
+    server.exchange(format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(5000)));
+    expected.push("\" 414 0 \"-\" \"-\"".to_owned());
+    server.exchange(format!("GET /large HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(9000)));
+    expected.push("\"GET /large HTTP/1.1\" 431 0 \"-\" \"-\"".to_owned());
     server.exchange("GET /seen HTTP/1.1\r\nConnection: close\r\n\r\n");
     server.out.wait_for_since(mark, "/seen");
-    assert_eq!(server.out.since(mark).lines().count(), 1, "{}", server.out.since(mark));
+    let text = server.out.since(mark);
+    let lines: Vec<&str> = text.lines().filter(|line| !line.contains("/seen")).collect();
+    if !server.kind.is_rgunicorn() {
+        assert!(lines.is_empty(), "{text}");
+        return;
+    }
+    assert_eq!(lines.len(), expected.len(), "{text}");
+    for (line, expected) in lines.iter().zip(expected) {
+        assert!(line.starts_with("127.0.0.1 - - [") && line.ends_with(&expected), "{line}");
+    }
 }
 
 fn framing_errors_have_one(server: &Server) {
@@ -184,6 +204,45 @@ fn waits(kind: ServerKind) {
     let (seconds, decimals) = line[2..].split_once('.').expect("a decimal number");
     assert!(seconds.parse::<u64>().is_ok_and(|seconds| seconds < 60), "{line}");
     assert!(decimals.len() == 6 && decimals.parse::<u64>().is_ok(), "{line}");
+}
+
+/// Refused for taking too long, or too much.
+fn slow_clients(kind: ServerKind) {
+    let server = Builder::new(kind)
+        .app("echo:quiet")
+        .args(["--access-logfile", "-", "--header-timeout", "1", "--body-timeout", "1"])
+        .args(["--limit-request-body", "100"])
+        .start();
+    let large = "POST /large HTTP/1.1\r\nContent-Length: 1000\r\n\r\n";
+    assert!(line_of(&server, large, "/large").contains("\"POST /large HTTP/1.1\" 413 0 "));
+    for (part, expected) in [
+        ("GET /head HTTP/1.1\r\nHost", "\"GET /head HTTP/1.1\" 408 0 "),
+        ("GET /li", "\"GET /li\" 408 0 "),
+        ("POST /body HTTP/1.1\r\nContent-Length: 5\r\n\r\nx", "\"POST /body HTTP/1.1\" 408 0 "),
+    ] {
+        let mark = server.out.mark();
+        let mut client = server.connect();
+        client.send(part);
+        server.out.wait_for_since(mark, expected);
+        client.read_to_end();
+    }
+}
+
+/// The application does not come back, and the line does not wait for it.
+fn given_up(kind: ServerKind) {
+    let server = Builder::new(kind)
+        .app("supervised:app")
+        .args(["--access-logfile", "-", "--request-timeout", "1"])
+        .start();
+    let mut client = server.connect();
+    client.send("GET /sleep?3 HTTP/1.1\r\nHost: a\r\n\r\n");
+    let line = server.out.wait_for("/sleep");
+    assert!(line.starts_with("127.0.0.1 - - ["), "{line}");
+    assert!(line.contains("\"GET /sleep?3 HTTP/1.1\" 503 0 "), "{line}");
+    assert_eq!(client.response().status, 503);
+    // Not again when it does come back, and the worker goes.
+    server.log.wait_for("Worker exiting");
+    assert_eq!(server.out.text().matches("/sleep").count(), 1);
 }
 
 fn to_a_file(kind: ServerKind) {

@@ -1,6 +1,7 @@
 //! Facts about gunicorn 27.0.1, HTTP/1.1 (RFC 9110, RFC 9112) and WSGI (PEP 3333), checked on both
 //! servers. Where rgunicorn differs on purpose, the case says so and `docs/differences.md` lists it.
 
+mod access_atoms;
 mod access_log;
 mod configuration;
 mod environ;
@@ -11,6 +12,7 @@ mod header_policy;
 pub mod input;
 mod keep_alive;
 mod loading;
+mod log_files;
 mod proxy_protocol;
 mod python_loggers;
 mod request_line;
