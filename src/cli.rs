@@ -14,8 +14,13 @@ use crate::master::{self, Surroundings};
 use crate::python::conf::{self, PythonConf};
 use crate::python::loader::{self, LoadError};
 use crate::python::{environment, interpreter, logging, support, wsgi};
+use crate::sys::detach::{self, Detached, Streams};
 use crate::sys::{fd, process, proctitle};
 use crate::worker;
+
+/// As gunicorn says it.
+const UNDER_A_MANAGER: &str = "Warning: you shouldn't specify `daemon = True` when launching by systemd \
+                               with `Type = notify`\n";
 
 /// Runs the program and returns its exit status. In the processes that it forks it does not return.
 #[must_use]
@@ -44,9 +49,10 @@ fn run(args: &[OsString]) -> Result<i32, Error> {
     let surroundings = Surroundings::read(&variable, process::getpid())?;
     Python::attach(|py| {
         let status = with_python(py, options, start, surroundings).unwrap_or_else(|error| {
-            let _ = write!(std::io::stderr(), "{}", error.report());
+            detach::say(&error.report());
             error.status()
         });
+        detach::settle(status);
         // Runs `atexit` functions and flushes Python's streams, like the end of any Python program.
         interpreter::finalize(py);
         process::exit_now(status)
@@ -77,6 +83,13 @@ fn with_python(
     if config.print_config || config.check_config {
         return Ok(check(py, &config));
     }
+    // A new master that takes over from a daemon is one already.
+    if config.daemon && variable("GUNICORN_FD").is_none() {
+        if surroundings.is_managed() {
+            detach::say(UNDER_A_MANAGER);
+        }
+        go_to_background(py, &config)?;
+    }
     add_paths(py, config.pythonpath.as_deref())?;
     let variables = config.env()?;
     log::install(&config, Some(&logging::PYTHON))?;
@@ -92,12 +105,34 @@ fn with_python(
             Err(error) => return Ok(preload_failed(py, error)),
         }
     }
-    if config.workers > 1 {
+    // A worker that becomes somebody else may not be able to read what the server needs from Python.
+    if config.workers > 1 || config.identity().is_another() {
         share_memory(py, &config);
     }
     let rows = config.rows().into_iter().map(|(name, value)| format!("\n  {name}: {value}"));
     tracing::debug!("Current configuration:{}", rows.collect::<String>());
     Ok(master::run(config, surroundings, &mut program))
+}
+
+/// Goes on in a daemon; the command that was started ends in here.
+fn go_to_background(py: Python<'_>, config: &Config) -> Result<(), Error> {
+    let streams =
+        if config.enable_stdio_inheritance { Streams::Inherited } else { Streams::Dropped };
+    // What was printed until now is the command's.
+    interpreter::flush(py);
+    interpreter::before_fork(py);
+    match detach::detach(streams) {
+        Ok(Detached::Daemon) => {
+            interpreter::after_fork_child(py);
+            Ok(())
+        }
+        Ok(Detached::Command(status)) => process::exit_now(status),
+        Err(error) => {
+            interpreter::after_fork_parent(py);
+            let reason = reason(&error);
+            Err(Error::config(format!("the server cannot go to the background: {reason}")))
+        }
+    }
 }
 
 fn variable(name: &str) -> Option<String> {
@@ -155,7 +190,7 @@ fn preload_failed(py: Python<'_>, error: LoadError) -> i32 {
         LoadError::NotFound(message) => message,
         LoadError::Failed { error, .. } => support::traceback(py, &error),
     };
-    let _ = writeln!(std::io::stderr(), "{text}");
+    detach::say(&format!("{text}\n"));
     Exit::Config as i32
 }
 

@@ -4,6 +4,7 @@
 
 mod backoff;
 mod child;
+mod forms;
 mod metrics;
 mod obituary;
 mod pidfile;

@@ -1,5 +1,6 @@
 //! Putting a new configuration in force, and taking it back.
 
+use super::forms;
 use super::pidfile::PidFile;
 use super::run::Master;
 use super::state::{Event, Policy};
@@ -23,7 +24,8 @@ impl Master<'_> {
 
     fn try_read_config(&mut self) -> Result<(), Error> {
         let read = self.host.read_config().and_then(|config| {
-            let changed = self.sockets.change(&config.bind, config.backlog)?;
+            forms::check_identity(&config)?;
+            let changed = self.sockets.change(&config.bind, forms::sockets(&config))?;
             Ok((config, changed))
         });
         let (config, changed) = read.inspect_err(|_| self.host.restore(&self.config))?;
@@ -83,6 +85,7 @@ pub fn policy(config: &Config) -> Policy {
         workers: usize::try_from(config.workers).unwrap_or(usize::MAX),
         timeout: (config.timeout > 0).then(|| Duration::from_secs(config.timeout)),
         graceful_timeout: Duration::from_secs(config.graceful_timeout),
+        daemon: config.daemon,
     }
 }
 

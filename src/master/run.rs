@@ -1,7 +1,7 @@
 //! Performs what the state machine decides, and tells it what happens.
 
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::child::{self, MASTER_SIGNALS};
+use super::forms;
 use super::metrics::Metrics;
 use super::pidfile::PidFile;
 use super::reload::{master_title, policy};
@@ -24,6 +25,7 @@ use crate::error::{Error, panic_text, reason};
 use crate::log;
 use crate::net::handoff::Queue;
 use crate::scoreboard::{Bell, Mode, Scoreboard, StopFlag};
+use crate::sys::detach;
 use crate::sys::process::{self, Fork, Pid};
 use crate::sys::signal::{self, Pipe, Signal};
 use crate::sys::{proctitle, time};
@@ -55,6 +57,7 @@ pub fn run(config: Config, surroundings: Surroundings, host: &mut dyn Host) -> i
         }
     };
     master.pidfile = pidfile;
+    detach::settle(0);
     let status = catch_unwind(AssertUnwindSafe(|| master.supervise())).unwrap_or_else(|panic| {
         tracing::error!("Unhandled exception in main loop: {}", panic_text(panic.as_ref()));
         master.abandon();
@@ -66,8 +69,7 @@ pub fn run(config: Config, surroundings: Surroundings, host: &mut dyn Host) -> i
 
 /// Says why the server does not start.
 fn refuse(error: &Error) -> i32 {
-    // If stderr is gone the exit status has to do.
-    let _ = io::stderr().write_all(error.report().as_bytes());
+    detach::say(&error.report());
     error.status()
 }
 
@@ -123,9 +125,10 @@ impl<'a> Master<'a> {
         let bell = Bell::new().map_err(no_memory)?;
         let stop_flag = StopFlag::new().map_err(no_memory)?;
         let queue = Queue::new().map_err(no_memory)?;
+        forms::check_identity(&config)?;
         let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
             .map_err(|error| no_memory(error.into()))?;
-        let sockets = Sockets::open(&passed, &config.bind, config.backlog)?;
+        let sockets = Sockets::open(&passed, &config.bind, forms::sockets(&config))?;
         tracing::debug!("Arbiter booted");
         tracing::info!("Listening at: {} ({})", sockets.text(), process::getpid());
         tracing::info!("Using worker: {}", config.effective_worker_class());

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::net::address::Address;
 use crate::net::inherit::Passed;
-use crate::net::listener::Listener;
+use crate::net::listener::{Listener, Opening};
 
 /// What to listen at and the sockets for it.
 pub struct Sockets {
@@ -24,14 +24,14 @@ impl Sockets {
     ///
     /// # Errors
     /// A bad address, or one that cannot be had.
-    pub fn open(passed: &[Passed], bind: &[String], backlog: u32) -> Result<Self, Error> {
+    pub fn open(passed: &[Passed], bind: &[String], opening: Opening) -> Result<Self, Error> {
         if passed.is_empty() {
             let addresses = parse(bind)?;
-            let listeners = Listener::bind_all(&addresses, backlog)?;
+            let listeners = Listener::bind_all(&addresses, opening)?;
             return Ok(Self { addresses, listeners, before: None });
         }
         let addresses: Vec<Address> = passed.iter().map(Passed::address).collect();
-        let listeners = Listener::bind_all(&addresses, backlog).map_err(|error| {
+        let listeners = Listener::bind_all(&addresses, opening).map_err(|error| {
             let all: Vec<String> = passed.iter().map(ToString::to_string).collect();
             Error::config(format!("{error} The service manager has passed {}.", all.join(", ")))
         })?;
@@ -54,7 +54,7 @@ impl Sockets {
     ///
     /// # Errors
     /// As [`Self::open`]; nothing has changed then.
-    pub fn change(&mut self, bind: &[String], backlog: u32) -> Result<bool, Error> {
+    pub fn change(&mut self, bind: &[String], opening: Opening) -> Result<bool, Error> {
         // Sockets that were passed in stand above `bind`.
         if self.addresses.iter().any(|address| matches!(address, Address::Fd(_))) {
             return Ok(false);
@@ -71,7 +71,7 @@ impl Sockets {
         let open: Vec<&Address> = self.addresses.iter().chain(parked).collect();
         let missing: Vec<Address> =
             wanted.iter().filter(|wanted| !open.contains(wanted)).cloned().collect();
-        let new = Listener::bind_all(&missing, backlog)?;
+        let new = Listener::bind_all(&missing, opening)?;
         let changed = wanted != self.addresses;
         self.select(wanted, missing.into_iter().zip(new));
         Ok(changed)
@@ -145,6 +145,8 @@ mod tests {
 
     use super::*;
 
+    const OPENING: Opening = Opening::with_backlog(8);
+
     /// Socket files `a`, `b`, ... in a directory.
     struct Place(tempfile::TempDir);
 
@@ -162,7 +164,7 @@ mod tests {
         }
 
         fn open(&self, names: &[&str]) -> Sockets {
-            Sockets::open(&[], &self.bind(names), 8).unwrap()
+            Sockets::open(&[], &self.bind(names), OPENING).unwrap()
         }
 
         /// Those of `names` that accept a connection.
@@ -176,8 +178,8 @@ mod tests {
     fn new_sockets_are_open_before_old_ones_close() {
         let place = Place::new();
         let mut sockets = place.open(&["a", "b"]);
-        assert!(!sockets.change(&place.bind(&["a", "b"]), 8).unwrap());
-        assert!(sockets.change(&place.bind(&["c", "b"]), 8).unwrap());
+        assert!(!sockets.change(&place.bind(&["a", "b"]), OPENING).unwrap());
+        assert!(sockets.change(&place.bind(&["c", "b"]), OPENING).unwrap());
         assert_eq!(place.alive(&["a", "b", "c"]), ["a", "b", "c"]);
         let texts = format!("unix:{},unix:{}", place.path("c"), place.path("b"));
         assert_eq!(sockets.text(), texts);
@@ -191,15 +193,15 @@ mod tests {
     fn a_failed_trial_leaves_what_was_there_even_after_several() {
         let place = Place::new();
         let mut sockets = place.open(&["a"]);
-        sockets.change(&place.bind(&["b"]), 8).unwrap();
-        sockets.change(&place.bind(&["c"]), 8).unwrap();
+        sockets.change(&place.bind(&["b"]), OPENING).unwrap();
+        sockets.change(&place.bind(&["c"]), OPENING).unwrap();
         assert_eq!(place.alive(&["a", "b", "c"]), ["a", "c"]);
         sockets.rollback();
         assert_eq!(place.alive(&["a", "b", "c"]), ["a"]);
         assert_eq!(sockets.text(), format!("unix:{}", place.path("a")));
         // Back to the address that was parked, without opening it again.
-        sockets.change(&place.bind(&["d"]), 8).unwrap();
-        sockets.change(&place.bind(&["a"]), 8).unwrap();
+        sockets.change(&place.bind(&["d"]), OPENING).unwrap();
+        sockets.change(&place.bind(&["a"]), OPENING).unwrap();
         sockets.commit();
         assert_eq!(place.alive(&["a", "d"]), ["a"]);
     }
@@ -210,7 +212,7 @@ mod tests {
         let mut sockets = place.open(&["a"]);
         for bad in ["unix:", "fd://3", "unix:/nowhere/x"] {
             let bind = [place.bind(&["b"]), vec![bad.to_owned()]].concat();
-            assert!(sockets.change(&bind, 8).is_err(), "{bad}");
+            assert!(sockets.change(&bind, OPENING).is_err(), "{bad}");
             assert_eq!(place.alive(&["a", "b"]), ["a"]);
         }
         sockets.close();

@@ -28,4 +28,9 @@ impl Surroundings {
         let passed = if self.passed.is_empty() { &[][..] } else { &inherit::VARIABLES };
         [passed, self.service.variables()].concat()
     }
+
+    /// Whether a service manager wants to be told how the service is.
+    pub fn is_managed(&self) -> bool {
+        self.service.is_managed()
+    }
 }

@@ -193,6 +193,7 @@ impl State {
                 "USR2 signal ignored: this version cannot replace its own program while it runs. \
                  Restart it instead, or send HUP to reload the application.",
             ),
+            Signal::WINCH if self.policy.daemon => self.send_all_away(),
             Signal::WINCH => self.log(Level::Debug, "SIGWINCH ignored. Not daemonized"),
             _ => self.log(Level::Error, format!("Unhandled signal: {}", signal.short_name())),
         }

@@ -1,5 +1,5 @@
 //! What the setting `bind` may say: `HOST`, `HOST:PORT`, `:PORT`, `[IPV6]:PORT`, `tcp://...`,
-//! `unix:PATH`, `unix://PATH`, `fd://N`.
+//! `unix:PATH`, `unix://PATH`, `unix:@NAME`, `fd://N`.
 
 use std::fmt;
 use std::os::fd::RawFd;
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use crate::error::Error;
 
 const DEFAULT_PORT: u16 = 8000;
-const FORMS: &str = "write HOST:PORT, :PORT, [IPV6]:PORT, unix:PATH or fd://N";
+const FORMS: &str = "write HOST:PORT, :PORT, [IPV6]:PORT, unix:PATH, unix:@NAME or fd://N";
 
 /// A place to listen at. Names are not resolved here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum Address {
     Tcp { host: String, port: u16 },
     /// The path of a socket file.
     Unix(PathBuf),
+    /// A name in the abstract name space of unix(7): a socket without a file.
+    Abstract(String),
     /// A descriptor that the parent process passed in.
     Fd(RawFd),
 }
@@ -29,8 +31,13 @@ impl Address {
     pub fn parse(text: &str) -> Result<Self, Error> {
         if let Some(path) = text.strip_prefix("unix:") {
             let path = path.strip_prefix("//").unwrap_or(path);
-            if path.is_empty() || path.contains('\0') {
+            // A conf file may say it as Python does, with a NUL.
+            let name = path.strip_prefix(['@', '\0']);
+            if name.unwrap_or(path).is_empty() || name.unwrap_or(path).contains('\0') {
                 return Err(refuse(text, "A unix address needs the path of a socket file."));
+            }
+            if let Some(name) = name {
+                return Ok(Self::Abstract(name.to_owned()));
             }
             return Ok(Self::Unix(PathBuf::from(path)));
         }
@@ -91,6 +98,7 @@ impl fmt::Display for Address {
         match self {
             Self::Tcp { host, port } => write!(f, "('{host}', {port})"),
             Self::Unix(path) => write!(f, "{}", path.display()),
+            Self::Abstract(name) => write!(f, "@{name}"),
             Self::Fd(fd) => write!(f, "fd://{fd}"),
         }
     }
@@ -129,7 +137,10 @@ mod tests {
             ("unix:/run/app.sock", unix("/run/app.sock")),
             ("unix:///run/app.sock", unix("/run/app.sock")),
             ("unix:app.sock", unix("app.sock")),
-            ("unix:@app", unix("@app")),
+            ("unix:./@app", unix("./@app")),
+            ("unix:@app", Address::Abstract("app".to_owned())),
+            ("unix://@a/b", Address::Abstract("a/b".to_owned())),
+            ("unix:\0app", Address::Abstract("app".to_owned())),
             ("fd://3", Address::Fd(3)),
         ];
         for (text, expected) in cases {
@@ -153,7 +164,10 @@ mod tests {
             ("my host:80", "no blanks"),
             ("unix:", "needs the path"),
             ("unix://", "needs the path"),
-            ("unix:\0abstract", "needs the path"),
+            ("unix:@", "needs the path"),
+            ("unix:\0", "needs the path"),
+            ("unix:@a\0b", "needs the path"),
+            ("unix:a\0b", "needs the path"),
             ("fd://x", "'x' is not a valid file descriptor."),
             ("fd://-1", "'-1' is not a valid file descriptor."),
         ];

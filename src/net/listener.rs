@@ -16,17 +16,44 @@ use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrLike, SockaddrStorage, UnixAddr, bind, getsockname,
     getsockopt, setsockopt, socket, sockopt,
 };
-use nix::sys::stat::{Mode, umask};
+use nix::sys::stat::{Mode, fchmod, umask};
 
 use crate::error::Error;
 use crate::net::address::Address;
+use crate::sys::identity::give;
 use crate::sys::listen::{adopt, listen, waiting};
 
 mod failure;
 
-use failure::Failure;
+use failure::{Failure, errno};
 
 const ATTEMPTS: u32 = 5;
+
+/// How sockets are opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// The backlog of listen(2).
+    pub backlog: u32,
+    /// The permission bits of socket files.
+    pub mode: u32,
+    /// Whom socket files are given to; `None` leaves them to the process.
+    pub owner: Option<Owner>,
+}
+
+impl Opening {
+    /// With socket files that everybody may connect to, and that nobody is given.
+    #[must_use]
+    pub const fn with_backlog(backlog: u32) -> Self {
+        Self { backlog, mode: 0o777, owner: None }
+    }
+}
+
+/// The owner of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    pub uid: u32,
+    pub gid: u32,
+}
 
 /// What a listener's connections come over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +96,8 @@ impl Listener {
     /// # Errors
     /// What is wrong with the first address that could not be had, and what to do about it. Nothing
     /// stays open then.
-    pub fn bind_all(addresses: &[Address], backlog: u32) -> Result<Vec<Self>, Error> {
-        bind_all_with(addresses, backlog, &mut || std::thread::sleep(Duration::from_secs(1)))
+    pub fn bind_all(addresses: &[Address], opening: Opening) -> Result<Vec<Self>, Error> {
+        bind_all_with(addresses, opening, &mut || std::thread::sleep(Duration::from_secs(1)))
     }
 
     #[must_use]
@@ -95,11 +122,12 @@ impl Listener {
         }
     }
 
-    fn open(address: &Address, backlog: u32) -> Result<Self, Failure> {
+    fn open(address: &Address, opening: Opening) -> Result<Self, Failure> {
         match address {
-            Address::Tcp { host, port } => Self::tcp(&resolve(host, *port)?, backlog),
-            Address::Unix(path) => Self::unix(path, backlog),
-            Address::Fd(fd) => Self::passed(*fd, backlog),
+            Address::Tcp { host, port } => Self::tcp(&resolve(host, *port)?, opening.backlog),
+            Address::Unix(path) => Self::unix(path, opening),
+            Address::Abstract(name) => Self::unix_abstract(name, opening.backlog),
+            Address::Fd(fd) => Self::passed(*fd, opening.backlog),
         }
     }
 
@@ -111,7 +139,7 @@ impl Listener {
         Self::finish(fd, None, backlog)
     }
 
-    fn unix(path: &Path, backlog: u32) -> Result<Self, Failure> {
+    fn unix(path: &Path, opening: Opening) -> Result<Self, Failure> {
         let address = UnixAddr::new(path)?;
         // Remembered as an absolute path: the directory may change before `unlink`.
         let path = std::path::absolute(path)?;
@@ -122,10 +150,24 @@ impl Listener {
             Err(_) => {}
         }
         let fd = new_socket(AddressFamily::Unix)?;
-        bind_open_to_all(&fd, &address)?;
+        bind_file(&fd, &address, opening.mode)?;
         let made = fs::symlink_metadata(&path)?;
+        // Nobody can connect before the socket listens.
+        if let Some(owner) = opening.owner
+            && let Err(error) = give(&path, owner.uid, owner.gid)
+        {
+            // It is of no use; if it stays, the next start replaces it.
+            let _ = fs::remove_file(&path);
+            return Err(Failure::NotGiven(errno(&error), owner));
+        }
         let file = SocketFile { path, device: made.dev(), inode: made.ino() };
-        Self::finish(fd, Some(file), backlog)
+        Self::finish(fd, Some(file), opening.backlog)
+    }
+
+    fn unix_abstract(name: &str, backlog: u32) -> Result<Self, Failure> {
+        let fd = new_socket(AddressFamily::Unix)?;
+        bind(fd.as_raw_fd(), &UnixAddr::new_abstract(name.as_bytes())?)?;
+        Self::finish(fd, None, backlog)
     }
 
     fn passed(number: RawFd, backlog: u32) -> Result<Self, Failure> {
@@ -198,7 +240,7 @@ impl fmt::Display for Listener {
 /// `bind_all` with the pause between two attempts as a parameter.
 fn bind_all_with(
     addresses: &[Address],
-    backlog: u32,
+    opening: Opening,
     pause: &mut dyn FnMut(),
 ) -> Result<Vec<Listener>, Error> {
     let passed = addresses.iter().any(|address| matches!(address, Address::Fd(_)));
@@ -212,7 +254,7 @@ fn bind_all_with(
     }
     let mut listeners: Vec<Listener> = Vec::with_capacity(used.len());
     for address in used {
-        match bind_with(address, backlog, pause) {
+        match bind_with(address, opening, pause) {
             Ok(listener) => listeners.push(listener),
             Err(error) => {
                 listeners.iter().for_each(Listener::unlink);
@@ -223,10 +265,14 @@ fn bind_all_with(
     Ok(listeners)
 }
 
-fn bind_with(address: &Address, backlog: u32, pause: &mut dyn FnMut()) -> Result<Listener, Error> {
+fn bind_with(
+    address: &Address,
+    opening: Opening,
+    pause: &mut dyn FnMut(),
+) -> Result<Listener, Error> {
     let mut attempt = 1;
     loop {
-        let failure = match Listener::open(address, backlog) {
+        let failure = match Listener::open(address, opening) {
             Ok(listener) => return Ok(listener),
             Err(failure) => failure,
         };
@@ -241,10 +287,12 @@ fn bind_with(address: &Address, backlog: u32, pause: &mut dyn FnMut()) -> Result
     }
 }
 
-/// Binds with mode 0777: everybody may connect, as in gunicorn with its default `umask` of 0.
-fn bind_open_to_all(fd: &OwnedFd, address: &UnixAddr) -> nix::Result<()> {
+/// Binds a socket whose file gets these permission bits: on Linux it takes them from the socket, without
+/// those of the process's umask.
+fn bind_file(fd: &OwnedFd, address: &UnixAddr, mode: u32) -> nix::Result<()> {
     /// The mask belongs to the process: two of these must not interleave.
     static MASK: Mutex<()> = Mutex::new(());
+    fchmod(fd, Mode::from_bits_truncate(mode))?;
     let _held = MASK.lock().unwrap_or_else(PoisonError::into_inner);
     let before = umask(Mode::empty());
     let bound = bind(fd.as_raw_fd(), address);

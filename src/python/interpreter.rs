@@ -53,6 +53,14 @@ pub fn wind_up(py: Python<'_>) {
     }
 }
 
+/// Writes out what Python's standard streams hold back. A stream that cannot be written to is none of the
+/// server's business.
+pub fn flush(py: Python<'_>) {
+    for name in ["stdout", "stderr"] {
+        let _ = py.import("sys").and_then(|sys| sys.getattr(name)?.call_method0("flush"));
+    }
+}
+
 /// Makes ready for a fork: what lives now is not looked at again by the garbage collector, whose
 /// marks would unshare the memory, and the interpreter's locks are taken.
 pub fn before_fork(py: Python<'_>) {

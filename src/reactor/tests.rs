@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::http::{Limits, Policy};
 use crate::net::address::Address;
+use crate::net::listener::Opening;
 
 /// A slot that answers each request with its target, and counts.
 struct Echo {
@@ -82,7 +83,7 @@ fn options(connections: usize) -> Options {
 
 fn listeners() -> (Vec<Listener>, SocketAddr) {
     let address = Address::parse("127.0.0.1:0").expect("an address");
-    let listeners = Listener::bind_all(&[address], 16).expect("a free port");
+    let listeners = Listener::bind_all(&[address], Opening::with_backlog(16)).expect("a free port");
     let port = listeners[0].server_port.parse().expect("a port");
     (listeners, SocketAddr::from(([127, 0, 0, 1], port)))
 }

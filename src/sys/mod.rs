@@ -5,10 +5,12 @@
 pub mod account;
 pub mod cpus;
 pub mod datagram;
+pub mod detach;
 #[cfg(test)]
 pub mod env;
 pub mod epoll;
 pub mod fd;
+pub mod identity;
 pub mod listen;
 pub mod notify;
 pub mod process;

@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use super::options::options;
 use super::serve::{FAILED, serve};
 use crate::app::Seat;
+use crate::config::Config;
 use crate::error::{Error, Exit, reason};
 use crate::log;
 use crate::net::listener::Listener;
@@ -15,6 +16,7 @@ use crate::python::signals;
 use crate::python::wsgi::{Errors, Settings, Wsgi};
 use crate::reactor::Reactor;
 use crate::scoreboard::State;
+use crate::sys::identity::Refused;
 use crate::sys::process;
 
 /// Lives the life of a worker and returns its exit status. `app` is there if it was preloaded.
@@ -99,6 +101,7 @@ fn boot<'a>(
     app: Option<&Py<PyAny>>,
 ) -> Result<(Vec<Wsgi>, Reactor<'a>), Failure> {
     let config = seat.config;
+    take_identity(config)?;
     signals::install(py)?;
     let app = if let Some(app) = app {
         app.clone_ref(py)
@@ -129,6 +132,24 @@ fn boot<'a>(
     seat.slot.set_state(State::Ready);
     seat.bell.ring();
     Ok((apps, reactor))
+}
+
+/// Becomes the user that the application is to run as, before any of its code is loaded.
+fn take_identity(config: &Config) -> Result<(), Error> {
+    config.identity().assume().map_err(|refused| {
+        let (what, error) = match refused {
+            Refused::Groups(error) => ("groups", error),
+            Refused::Group(error) => ("group", error),
+            Refused::User(error) => ("user", error),
+        };
+        Error::config(format!(
+            "the worker cannot change its {what} to become user {} in group {}: {}. See the settings \
+             'user', 'group' and 'initgroups'.",
+            config.user,
+            config.group,
+            reason(&error)
+        ))
+    })
 }
 
 fn server(listener: &Listener) -> (String, Option<String>) {

@@ -190,7 +190,6 @@ fn missing_settings_are_refused(kind: ServerKind) {
         (&["--certfile", "x.pem"][..], "certfile"),
         (&["--reload"], "reload"),
         (&["-k", "gevent"], "gevent"),
-        (&["--daemon"], "daemon"),
     ] {
         let outcome = command(kind, args);
         assert!(matches!(outcome.status, Some(1 | 2)), "{args:?}: {:?}", outcome.status);
@@ -198,7 +197,7 @@ fn missing_settings_are_refused(kind: ServerKind) {
         assert_refused(&outcome, status, name, name);
     }
     for text in
-        ["certfile = 'x.pem'", "def post_fork(server, worker):\n    pass", "user = 'nobody'"]
+        ["certfile = 'x.pem'", "def post_fork(server, worker):\n    pass", "root_path = '/x'"]
     {
         let outcome = Builder::new(kind)
             .app("echo:app")

@@ -201,10 +201,10 @@ fn the_environment_variables_change_defaults() {
 
 #[test]
 fn what_is_not_there_yet_is_refused_unless_it_asks_for_nothing() {
-    let error = refused("app:app --daemon", &[], Files::default());
+    let error = refused("app:app --certfile x", &[], Files::default());
     assert_eq!(
         error,
-        "\nError: rgunicorn does not have the setting 'daemon' yet (-D/--daemon on the command \
+        "\nError: rgunicorn does not have the setting 'certfile' yet (--certfile on the command \
          line); remove it, or keep gunicorn for this application\n"
     );
     let error = refused("app:app", &[("GUNICORN_CMD_ARGS", "--certfile x")], Files::default());
@@ -220,7 +220,7 @@ fn what_is_not_there_yet_is_refused_unless_it_asks_for_nothing() {
     let error = refused("app:app -c c.py", &[], files);
     assert!(error.ends_with("\nError: no shop.other (ssl_context in c.py)\n"), "{error}");
 
-    let files = conf(&[("daemon", false.into()), ("dirty_apps", Value::None)]);
+    let files = conf(&[("http2_cleartext", false.into()), ("dirty_apps", Value::None)]);
     let line = "app:app -c c.py --no-control-socket --cert-reqs 0x0 --http-protocols H1";
     load(line, &[], files).unwrap();
     let home = ("HOME", "/home/me");

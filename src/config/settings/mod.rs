@@ -54,7 +54,7 @@ use log_forms::{Statsd, log_forms};
 pub use logging::ErrorLogFormat;
 use logging::logging;
 use other_protocols::other_protocols;
-use process_forms::{Group, User, process_forms};
+use process_forms::{Group, Optional, SocketMode, User, process_forms};
 use process_naming::process_naming;
 use request_heads::request_heads;
 pub use request_heads::{ProxyMode, ProxyModes};

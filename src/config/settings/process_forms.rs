@@ -1,9 +1,13 @@
 //! Section "Server Mechanics", in what form the processes run.
 
+use std::marker::PhantomData;
+
+use crate::config::Config;
 use crate::config::kinds::{Kind, positive};
 use crate::config::setting::{Scope, Shape};
 use crate::config::value::Value;
 use crate::sys::account;
+use crate::sys::identity::Identity;
 
 macro_rules! process_forms {
     ($($chain:tt)*) => { settings! { $($chain)* ServerMechanics {
@@ -17,21 +21,27 @@ macro_rules! process_forms {
         }
 
         /// Run in the background, detached from the terminal.
+        ///
+        /// The command ends when the sockets are open and the pid file is written, or says on the
+        /// terminal why that failed; its exit status tells which. Standard input, output and error of the
+        /// server go nowhere (see `enable_stdio_inheritance`): log to files. Its umask is 022.
         daemon: bool = Switch {
             flags: ["-D", "--daemon"],
             metavar: "",
             default: false,
             reload: Restart,
-            unbuilt: [],
         }
 
         /// The user that workers run as, by name or number. Default: the one that starts the server.
+        ///
+        /// Unix sockets and log files are given to that user. Only root, or a process with the
+        /// capabilities `CAP_SETUID` and `CAP_SETGID`, can become another user. The worker is then in no
+        /// groups but `group`; see `initgroups`.
         user: u32 = User {
             flags: ["-u", "--user"],
             metavar: "USER",
             default: Value::None,
             reload: Workers,
-            unbuilt: [],
         }
 
         /// The group that workers run as, by name or number. Default: that of the process.
@@ -40,19 +50,17 @@ macro_rules! process_forms {
             metavar: "GROUP",
             default: Value::None,
             reload: Workers,
-            unbuilt: [],
         }
 
         /// The permission bits that unix sockets are made without.
         ///
         /// On the command line a number that begins with 0 is octal (`022`). In a conf file write
-        /// `0o022`.
+        /// `0o022`. See also `socket_mode`.
         umask: u32 = Mode {
             flags: ["-m", "--umask"],
             metavar: "INT",
             default: 0,
-            reload: Live,
-            unbuilt: [],
+            reload: Restart,
         }
 
         /// Give workers all the groups that `user` is in.
@@ -61,11 +69,51 @@ macro_rules! process_forms {
             metavar: "",
             default: false,
             reload: Workers,
-            unbuilt: [],
+        }
+
+        /// The permission bits of unix sockets, whatever `umask` says.
+        ///
+        /// With `0660` only owner and group can connect, see `socket_user` and `socket_group`.
+        /// On the command line a number that begins with 0 is octal (`0660`). In a conf file write
+        /// `0o660`. `None`: 0777 without the bits of `umask`. Applied before anybody can connect. This
+        /// setting is rgunicorn's own.
+        socket_mode: Option<u32> = SocketMode {
+            flags: ["--socket-mode"],
+            metavar: "MODE",
+            default: Value::None,
+            reload: Restart,
+        }
+
+        /// The owner of unix sockets, by name or number. Default: `user`.
+        ///
+        /// This setting is rgunicorn's own.
+        socket_user: Option<u32> = Optional<User> {
+            flags: ["--socket-user"],
+            metavar: "USER",
+            default: Value::None,
+            reload: Restart,
+        }
+
+        /// The group of unix sockets, by name or number, such as that of the proxy. Default: `group`.
+        ///
+        /// This setting is rgunicorn's own.
+        socket_group: Option<u32> = Optional<Group> {
+            flags: ["--socket-group"],
+            metavar: "GROUP",
+            default: Value::None,
+            reload: Restart,
         }
     } } };
 }
 pub(super) use process_forms;
+
+impl Config {
+    /// Whom workers are to act as.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        Identity { uid: self.user, gid: self.group, all_groups: self.initgroups }
+    }
+}
 
 /// A user by name or number; `None` is the one this process acts for.
 pub struct User;
@@ -98,6 +146,54 @@ impl Kind for Group {
 
     fn value(out: &Self::Out) -> Value {
         Value::Int((*out).into())
+    }
+}
+
+/// An account that need not be named.
+pub struct Optional<K>(PhantomData<K>);
+
+impl<K: Kind<Out = u32>> Kind for Optional<K> {
+    type Out = Option<u32>;
+    const SHAPE: Shape = K::SHAPE;
+    const ACCEPTS: &'static str = K::ACCEPTS;
+
+    fn parse(value: &Value, scope: &Scope<'_>) -> Result<Self::Out, String> {
+        match value {
+            Value::None => Ok(None),
+            value => K::parse(value, scope).map(Some),
+        }
+    }
+
+    fn value(out: &Self::Out) -> Value {
+        out.as_ref().map_or(Value::None, K::value)
+    }
+}
+
+/// The nine permission bits, or `None`.
+pub struct SocketMode;
+
+impl Kind for SocketMode {
+    type Out = Option<u32>;
+    const SHAPE: Shape = Shape::Bits;
+    const ACCEPTS: &'static str = "permission bits or None; the flag takes 0660 as octal";
+
+    fn parse(value: &Value, _: &Scope<'_>) -> Result<Self::Out, String> {
+        if *value == Value::None {
+            return Ok(None);
+        }
+        let bits = positive(value, i64::from(u32::MAX))?;
+        match u32::try_from(bits) {
+            Ok(bits @ 0..=0o777) => Ok(Some(bits)),
+            _ => Err(format!(
+                "{} ({bits:#o}) is not a combination of permission bits, which are octal; write 0o660 \
+                 or, on the command line, 0660",
+                value.text()
+            )),
+        }
+    }
+
+    fn value(out: &Self::Out) -> Value {
+        out.map_or(Value::None, |bits| Value::Int(bits.into()))
     }
 }
 
@@ -150,8 +246,26 @@ mod tests {
         ] {
             assert_eq!(user(value), Err(message.into()));
         }
+        assert_eq!(Optional::<User>::parse(&Value::None, &scope), Ok(None));
+        assert_eq!(Optional::<User>::parse(&"root".into(), &scope), Ok(Some(0)));
         let group = |value: Value| Group::parse(&value, &scope);
         assert_eq!(group(Value::None), Ok(account::effective_gid()));
         assert_eq!(group("no-such".into()), Err("No such group: 'no-such'".into()));
+    }
+
+    #[test]
+    fn socket_modes_are_permission_bits() {
+        let scope = Scope { start: Path::new("/"), conf_file: true };
+        let mode = |value: Value| SocketMode::parse(&value, &scope);
+        assert_eq!(mode(Value::None), Ok(None));
+        assert_eq!(mode(0o660.into()), Ok(Some(0o660)));
+        assert_eq!(mode("0o600".into()), Ok(Some(0o600)));
+        // What 660 without a 0 in front is.
+        let error = mode(660.into()).unwrap_err();
+        assert!(
+            error.starts_with("660 (0o1224) is not a combination of permission bits"),
+            "{error}"
+        );
+        assert!(mode(Value::Int(-1)).is_err() && mode("0660".into()).is_err());
     }
 }

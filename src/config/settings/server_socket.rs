@@ -4,9 +4,10 @@ macro_rules! server_socket {
     ($($chain:tt)*) => { settings! { $($chain)* ServerSocket {
         /// The address to listen on; may be given several times.
         ///
-        /// `HOST`, `HOST:PORT`, `[IPV6]:PORT`, `:PORT`, `tcp://...`, `unix:PATH`, `unix://PATH` or
-        /// `fd://N` (an inherited descriptor). If any descriptor is inherited, the other addresses are
-        /// ignored. The variable `PORT` makes the default `0.0.0.0:$PORT`.
+        /// `HOST`, `HOST:PORT`, `[IPV6]:PORT`, `:PORT`, `tcp://...`, `unix:PATH`, `unix://PATH`,
+        /// `unix:@NAME` (a socket without a file, in Linux's abstract name space: everybody on the
+        /// machine may connect) or `fd://N` (an inherited descriptor). If any descriptor is inherited,
+        /// the other addresses are ignored. The variable `PORT` makes the default `0.0.0.0:$PORT`.
         bind: Vec<String> = Strings {
             flags: ["-b", "--bind"],
             metavar: "ADDRESS",

@@ -15,6 +15,8 @@ pub struct Policy {
     pub timeout: Option<Duration>,
     /// How long workers may take to finish when the server stops.
     pub graceful_timeout: Duration,
+    /// The server runs in the background: WINCH sends the workers away.
+    pub daemon: bool,
 }
 
 /// How the server stands as a whole.

@@ -21,6 +21,15 @@ impl State {
         }
     }
 
+    /// WINCH in a daemon: the pool is to be empty, until HUP or TTIN.
+    pub(super) fn send_all_away(&mut self) {
+        self.log(Level::Info, "graceful stop of workers");
+        self.size = 0;
+        if let Some(fallback) = &mut self.fallback {
+            fallback.size = 0;
+        }
+    }
+
     pub(super) fn config_read(&mut self, policy: Policy, now: Duration) {
         if self.stopping.is_some() {
             return;

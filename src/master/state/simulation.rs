@@ -93,7 +93,12 @@ struct World {
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 fn policy(workers: usize) -> Policy {
-    Policy { workers, timeout: Some(TIMEOUT), graceful_timeout: Duration::from_secs(10) }
+    Policy {
+        workers,
+        timeout: Some(TIMEOUT),
+        graceful_timeout: Duration::from_secs(10),
+        daemon: false,
+    }
 }
 
 impl World {

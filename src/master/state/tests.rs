@@ -6,7 +6,7 @@ use crate::master::workers::{Busy, Doing, Stuck};
 const SECOND: Duration = Duration::from_secs(1);
 
 fn policy(workers: usize) -> Policy {
-    Policy { workers, timeout: Some(30 * SECOND), graceful_timeout: 10 * SECOND }
+    Policy { workers, timeout: Some(30 * SECOND), graceful_timeout: 10 * SECOND, daemon: false }
 }
 
 /// A state machine whose forks succeed at once, with pid = 100 + age.

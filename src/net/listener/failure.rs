@@ -5,6 +5,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 
+use super::Owner;
 use crate::net::address::Address;
 
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub enum Failure {
     Name(String),
     /// The path or descriptor is something else than a stream socket.
     NotASocket,
+    /// The socket file cannot be given to its owner and group, for this reason.
+    NotGiven(Errno, Owner),
 }
 
 impl From<Errno> for Failure {
@@ -24,8 +27,12 @@ impl From<Errno> for Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self::Os(Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
+        Self::Os(errno(&error))
     }
+}
+
+pub(super) fn errno(error: &io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
 }
 
 impl Failure {
@@ -51,6 +58,10 @@ impl Failure {
             }
             Self::Name(reason) => tracing::error!("connection to {address} failed: {reason}"),
             Self::NotASocket => tracing::error!("connection to {address} failed: not a socket"),
+            Self::NotGiven(errno, _) => {
+                let (number, reason) = (*errno as i32, errno.desc());
+                tracing::error!("connection to {address} failed: [Errno {number}] {reason}");
+            }
         }
     }
 
@@ -71,6 +82,9 @@ impl Failure {
             ),
             (Address::Unix(path), _) => {
                 format!("Cannot listen on unix:{}: {}", path.display(), self.explain_unix(path))
+            }
+            (Address::Abstract(name), _) => {
+                format!("Cannot listen on unix:@{name}: {}", self.explain_abstract())
             }
             (Address::Fd(fd), _) => format!("Cannot listen on fd://{fd}: {}", self.explain_fd()),
         }
@@ -98,7 +112,24 @@ impl Failure {
             Self::Name(reason) => {
                 format!("the name '{host}' cannot be resolved ({reason}). Use an IP address.")
             }
-            Self::Os(errno) => format!("{}.", errno.desc()),
+            Self::Os(errno) | Self::NotGiven(errno, _) => format!("{}.", errno.desc()),
+            Self::NotASocket => "not a socket.".to_owned(),
+        }
+    }
+
+    fn explain_abstract(&self) -> String {
+        match self {
+            Self::Os(Errno::EADDRINUSE) => {
+                "the name is in use. Stop the process that holds it (`ss -lx` shows it) or choose \
+                 another name with --bind."
+                    .to_owned()
+            }
+            Self::Os(Errno::ENAMETOOLONG | Errno::EINVAL) => {
+                "the name is too long: the system allows 107 bytes. Choose a shorter one."
+                    .to_owned()
+            }
+            Self::Os(errno) | Self::NotGiven(errno, _) => format!("{}.", errno.desc()),
+            Self::Name(reason) => format!("{reason}."),
             Self::NotASocket => "not a socket.".to_owned(),
         }
     }
@@ -121,6 +152,14 @@ impl Failure {
                 "the path is too long: the system allows 107 bytes. Choose a shorter one."
                     .to_owned()
             }
+            Self::NotGiven(Errno::EPERM, Owner { uid, gid }) => format!(
+                "no permission to give the socket to user {uid} and group {gid}. Start the server as \
+                 root, or leave out 'user', 'group', 'socket_user' and 'socket_group'."
+            ),
+            Self::NotGiven(errno, Owner { uid, gid }) => format!(
+                "the socket cannot be given to user {uid} and group {gid}: {}.",
+                errno.desc()
+            ),
             Self::Os(errno) => format!("{}.", errno.desc()),
             Self::Name(reason) => format!("{reason}."),
             Self::NotASocket => "not a socket.".to_owned(),
@@ -145,7 +184,7 @@ impl Failure {
             Self::Os(Errno::EAFNOSUPPORT) => {
                 "the descriptor is not a TCP or unix socket.".to_owned()
             }
-            Self::Os(errno) => format!("{}.", errno.desc()),
+            Self::Os(errno) | Self::NotGiven(errno, _) => format!("{}.", errno.desc()),
             Self::Name(reason) => format!("{reason}."),
         }
     }

@@ -2,16 +2,20 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, IntoRawFd, RawFd};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::sys::socket::{getsockopt, sockopt};
 
-use super::{Family, Listener, bind_all_with};
+use super::{Family, Listener, Opening, Owner, bind_all_with};
 use crate::error::{Error, Exit};
 use crate::log::testing::logged;
 use crate::net::address::Address;
+use crate::sys::account::{effective_gid, effective_uid};
+
+const OPENING: Opening = Opening::with_backlog(16);
 
 fn parse(text: &str) -> Address {
     Address::parse(text).expect(text)
@@ -21,7 +25,7 @@ fn parse(text: &str) -> Address {
 fn open(texts: &[&str]) -> (Result<Vec<Listener>, Error>, u32) {
     let addresses: Vec<Address> = texts.iter().map(|text| parse(text)).collect();
     let mut pauses = 0;
-    let result = bind_all_with(&addresses, 16, &mut || pauses += 1);
+    let result = bind_all_with(&addresses, OPENING, &mut || pauses += 1);
     (result, pauses)
 }
 
@@ -87,7 +91,7 @@ fn a_port_that_becomes_free_is_taken() {
     let other = TcpListener::bind("127.0.0.1:0").expect("bind");
     let address = parse(&other.local_addr().expect("address").to_string());
     let mut other = Some(other);
-    let listeners = bind_all_with(&[address], 16, &mut || drop(other.take())).expect("bind");
+    let listeners = bind_all_with(&[address], OPENING, &mut || drop(other.take())).expect("bind");
     assert_eq!(listeners.len(), 1);
 }
 
@@ -130,6 +134,53 @@ fn a_unix_socket_replaces_a_stale_one_and_is_removed() {
     listener.unlink();
     assert!(!path.exists());
     listener.unlink();
+}
+
+#[test]
+fn mode_and_owner_of_a_socket_file_are_as_asked_for() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let path = directory.path().join("app.sock");
+    let address = parse(&format!("unix:{}", path.display()));
+    let bind = |mode, owner| {
+        let opening = Opening { mode, owner, ..OPENING };
+        bind_all_with(std::slice::from_ref(&address), opening, &mut || ())
+    };
+    let (uid, gid) = (effective_uid(), effective_gid());
+    for mode in [0o777, 0o660, 0o602, 0] {
+        let _listener = bind(mode, Some(Owner { uid, gid })).expect("bind");
+        let found = fs::metadata(&path).expect("stat");
+        assert_eq!((found.mode() & 0o7777, found.uid(), found.gid()), (mode, uid, gid));
+    }
+    let stranger = Owner { uid: 65534, gid: 65533 };
+    match bind(0o660, Some(stranger)) {
+        Ok(_) => {
+            let found = fs::metadata(&path).expect("stat");
+            assert_eq!((found.mode() & 0o7777, found.uid(), found.gid()), (0o660, 65534, 65533));
+        }
+        // Not root.
+        Err(error) => {
+            assert!(error.to_string().contains("no permission to give the socket"), "{error}");
+            assert!(!path.exists());
+        }
+    }
+}
+
+#[test]
+fn abstract_sockets_have_no_file() {
+    let name = format!("rgunicorn-test-listener-{}", std::process::id());
+    let text = format!("unix:@{name}");
+    let listener = open(&[&text]).0.expect("bind").remove(0);
+    assert_eq!((listener.to_string(), listener.is_unix()), (text.clone(), true));
+    assert_eq!(listener.server_name, format!("@{name}"));
+    let address = SocketAddr::from_abstract_name(&name).expect("a short name");
+    UnixStream::connect_addr(&address).expect("connect");
+    let (error, pauses) = refused(&text);
+    assert!(error.contains("the name is in use") && pauses == 4, "{error}");
+    listener.unlink();
+    drop(listener);
+    open(&[&text]).0.expect("the name is free again");
+    let (error, _) = refused(&format!("unix:@{}", "x".repeat(120)));
+    assert!(error.contains("too long"), "{error}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::http::Reject;
 use crate::net::address::Address;
 use crate::net::handoff::Queue;
-use crate::net::listener::Listener;
+use crate::net::listener::{Listener, Opening};
 use crate::reactor::{Exchange, Handler, Peer, Refused, When, Workspace};
 use crate::worker::options::options;
 
@@ -233,7 +233,8 @@ fn guard(path: &Path, gate: &Gate) {
 fn no_thread_waits_while_there_is_work_and_all_come_to_an_end() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("socket");
-    let listeners = Listener::bind_all(&[Address::Unix(path.clone())], 16).expect("a free path");
+    let listeners = Listener::bind_all(&[Address::Unix(path.clone())], Opening::with_backlog(16))
+        .expect("a free path");
     let queue = Queue::new().expect("a queue");
     let settings = options(&Config::default()).expect("valid settings");
     let mut reactor = Reactor::new(&listeners, &queue, settings).expect("a reactor");

@@ -8,7 +8,7 @@ use crate::app::Seat;
 use crate::config::Config;
 use crate::net::address::Address;
 use crate::net::handoff::Queue;
-use crate::net::listener::Listener;
+use crate::net::listener::{Listener, Opening};
 use crate::reactor::{Exchange, Options};
 use crate::scoreboard::{Bell, Scoreboard, StopFlag};
 use crate::worker::options::options;
@@ -101,7 +101,8 @@ impl Ground {
             ..Config::default()
         };
         Self {
-            listeners: Listener::bind_all(&addresses, 64).expect("free paths"),
+            listeners: Listener::bind_all(&addresses, Opening::with_backlog(64))
+                .expect("free paths"),
             paths,
             queue: Queue::with_room(room).expect("a queue"),
             scoreboard: Scoreboard::new(LIVES).expect("memory"),

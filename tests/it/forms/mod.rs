@@ -1,4 +1,7 @@
 //! The forms in which a server is started, and what it makes of the place it finds itself in.
 
 mod auto;
+mod daemon;
+mod identity;
 mod service;
+mod socket_files;

@@ -1,6 +1,7 @@
 //! What the tests are made of: the server under test with its output captured, a raw HTTP client,
 //! a virtual environment with the frameworks, and bounded waiting.
 
+pub mod background;
 pub mod cases;
 pub mod client;
 pub mod load;

@@ -108,3 +108,26 @@ pub fn signal_group(group: i32, signal: Signal) {
     // ESRCH, nothing left, is what the caller wants.
     let _ = killpg(Pid::from_raw(group), signal);
 }
+
+/// What follows `NAME:` in /proc/PID/status, without blanks around it.
+#[track_caller]
+pub fn status(pid: i32, name: &str) -> String {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process lives");
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value.unwrap_or_else(|| panic!("no {name} in\n{text}")).trim().to_owned()
+}
+
+/// Session and controlling terminal (0: none) of a process.
+#[track_caller]
+pub fn session(pid: i32) -> (i32, i32) {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process lives");
+    let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let numbers: Vec<i32> = fields.skip(3).take(2).filter_map(|field| field.parse().ok()).collect();
+    (numbers[0], numbers[1])
+}
+
+/// What a descriptor of a process refers to.
+pub fn descriptor(pid: i32, number: i32) -> String {
+    let link = fs::read_link(format!("/proc/{pid}/fd/{number}"));
+    link.map(|link| link.to_string_lossy().into_owned()).unwrap_or_default()
+}

@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -188,6 +189,18 @@ impl Builder {
         self
     }
 
+    /// Starts the server without the right to become another user, which only root has anyway.
+    pub fn bound_to_its_user(self) -> Self {
+        self.first("set -- setpriv --bounding-set=-setuid,-setgid \"$@\"")
+    }
+
+    /// Lets every user read the files of [`Builder::file`]: for servers that act as somebody else.
+    pub fn open_to_all(self) -> Self {
+        fs::set_permissions(self.dir.path(), fs::Permissions::from_mode(0o777))
+            .expect("it is ours");
+        self
+    }
+
     /// Puts a file into the directory the server is started in.
     pub fn file(self, name: &str, text: &str) -> Self {
         fs::write(self.dir.path().join(name), text).expect("the temporary directory is writable");
@@ -214,6 +227,15 @@ impl Builder {
         self.app.get_or_insert_with(|| "supervised:app".into());
         let server = self.args(["-w", &workers.to_string()]).start();
         server.log.wait_for_count("note: loaded in ", workers);
+        server
+    }
+
+    /// Starts a server that logs into a file, and waits until the application has said something so
+    /// often.
+    #[track_caller]
+    pub fn start_quietly(self, text: &str, count: usize) -> Server {
+        let server = self.spawn();
+        server.log.wait_for_count(text, count);
         server
     }
 
