@@ -31,6 +31,7 @@ pub fn sockets(config: &Config) -> Opening {
     Opening {
         mode: config.socket_mode.unwrap_or(0o777 & !config.umask),
         owner: Some(owner),
+        reuse_port: config.reuse_port,
         ..Opening::with_backlog(config.backlog)
     }
 }

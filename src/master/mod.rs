@@ -5,6 +5,7 @@
 mod backoff;
 mod child;
 mod forms;
+mod lanes;
 mod metrics;
 mod obituary;
 mod pidfile;

@@ -26,6 +26,7 @@ impl Master<'_> {
         let read = self.host.read_config().and_then(|config| {
             forms::check_identity(&config)?;
             let changed = self.sockets.change(&config.bind, forms::sockets(&config))?;
+            self.lanes.follow(&self.sockets);
             Ok((config, changed))
         });
         let (config, changed) = read.inspect_err(|_| self.host.restore(&self.config))?;
@@ -41,12 +42,14 @@ impl Master<'_> {
     pub(super) fn commit(&mut self) {
         self.before = None;
         self.sockets.commit();
+        self.lanes.forget(&self.sockets);
     }
 
     pub(super) fn rollback(&mut self) {
         let Some(before) = self.before.take() else { return };
         self.service.reload_failed();
         self.sockets.rollback();
+        self.lanes.forget(&self.sockets);
         self.host.restore(&before);
         self.enforce(&before);
         self.config = before;

@@ -10,6 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::child::{self, MASTER_SIGNALS};
 use super::forms;
+use super::lanes::Lanes;
 use super::metrics::Metrics;
 use super::pidfile::PidFile;
 use super::reload::{master_title, policy};
@@ -20,7 +21,7 @@ use super::sockets::Sockets;
 use super::start::Surroundings;
 use super::state::{Action, Event, Level, State};
 use crate::app::{Host, Seat};
-use crate::config::Config;
+use crate::config::{Config, ProxyMode};
 use crate::error::{Error, panic_text, reason};
 use crate::log;
 use crate::net::handoff::Queue;
@@ -37,6 +38,8 @@ const FAILED: i32 = 255;
 /// master looks again so much later, and only then lets the workers ring again: short requests shall
 /// not wake it one by one. No timeout is shorter.
 const REST: Duration = Duration::from_secs(1);
+/// How long the master waits before it tries again to put a connection into the queue, which is full.
+const FULL: Duration = Duration::from_millis(5);
 
 /// Runs the server until it is stopped and returns its exit status. In a forked worker it does not
 /// return: the process ends with the status of [`Host::work`].
@@ -86,6 +89,7 @@ pub(super) struct Master<'a> {
     /// The configuration to return to while the one in force is on trial.
     pub(super) before: Option<Config>,
     pub(super) sockets: Sockets,
+    pub(super) lanes: Lanes,
     pub(super) pidfile: Option<PidFile>,
     pub(super) service: Service,
     state: State,
@@ -129,6 +133,7 @@ impl<'a> Master<'a> {
         let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
             .map_err(|error| no_memory(error.into()))?;
         let sockets = Sockets::open(&passed, &config.bind, forms::sockets(&config))?;
+        let lanes = Lanes::new(config.reuse_port, config.backlog);
         tracing::debug!("Arbiter booted");
         tracing::info!("Listening at: {} ({})", sockets.text(), process::getpid());
         tracing::info!("Using worker: {}", config.effective_worker_class());
@@ -139,6 +144,7 @@ impl<'a> Master<'a> {
             config,
             before: None,
             sockets,
+            lanes,
             pidfile: None,
             service,
             signals,
@@ -199,6 +205,7 @@ impl<'a> Master<'a> {
                 }
             }
             Action::Release { age } => {
+                self.lanes.release(age);
                 if let Some(slot) = self.seats.release(age) {
                     self.scoreboard.slot(slot).free();
                 }
@@ -215,6 +222,7 @@ impl<'a> Master<'a> {
             Action::CloseListeners => {
                 self.stop_flag.set();
                 self.sockets.close();
+                self.lanes.close();
             }
             Action::Exit(status) => self.exit = Some(status),
         }
@@ -234,11 +242,13 @@ impl<'a> Master<'a> {
         let mode =
             if self.config.is_threaded() { Mode::Threads(self.config.slots()) } else { Mode::Sync };
         slot.reset(age, generation, mode);
+        self.lanes.assign(age, generation, self.state.workers(), &self.sockets);
         self.host.before_fork();
         let blocked = signal::block_all();
         let event = match process::fork() {
             Ok(Fork::Child) => {
                 self.sockets.keep_used();
+                self.lanes.keep(age, &mut self.sockets);
                 let seat = Seat {
                     slot,
                     scoreboard: &self.scoreboard,
@@ -294,6 +304,8 @@ impl<'a> Master<'a> {
         }
         let deadlines =
             [self.state.deadline(), self.service.deadline(), self.metrics.due(), self.rest];
+        let full = self.lanes.holds_one().then(|| now() + FULL);
+        let deadlines = [self.state.deadline(), self.service.deadline(), self.rest, full];
         let deadline = deadlines.into_iter().flatten().min();
         let timeout = deadline.map_or(PollTimeout::NONE, |deadline| {
             // Rounded up: waking too early would mean to wake twice.
@@ -301,15 +313,22 @@ impl<'a> Master<'a> {
             PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)
         });
         let (signals, bell) = (self.signals, &self.bell);
+        let watched = match full {
+            Some(_) => Vec::new(),
+            None => self.lanes.deserted(&self.sockets, self.state.workers()),
+        };
         self.host.unlocked(&mut || {
-            let mut fds = [
-                PollFd::new(signals.fd(), PollFlags::POLLIN),
-                PollFd::new(bell.fd(), PollFlags::POLLIN),
-            ];
-            // EINTR means that a signal is in the pipe. Nothing else can happen to two descriptors
-            // that are open.
+            let fds = [signals.fd(), bell.fd()].into_iter().chain(watched.iter().map(AsFd::as_fd));
+            let mut fds: Vec<PollFd<'_>> =
+                fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+            // EINTR means that a signal is in the pipe. Nothing else can happen to descriptors that
+            // are open.
             let _ = poll(&mut fds, timeout);
         });
+        if full.is_some() || !watched.is_empty() {
+            let proxy = self.config.proxy_protocol != ProxyMode::Off;
+            self.lanes.forward(&self.sockets, self.state.workers(), &self.queue, proxy);
+        }
         if armed && !self.bell.disarm() {
             self.rest = Some(now() + REST);
         }

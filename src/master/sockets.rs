@@ -42,6 +42,20 @@ impl Sockets {
         &self.listeners
     }
 
+    /// Those at TCP addresses, if this process has opened them.
+    pub fn tcp(&self) -> impl Iterator<Item = &Listener> {
+        let pairs = self.addresses.iter().zip(&self.listeners);
+        pairs.filter(|(address, _)| matches!(address, Address::Tcp { .. })).map(|(_, one)| one)
+    }
+
+    /// In a forked worker: closes those at TCP addresses unless they are `kept`, and adds `others`.
+    pub fn keep_lanes(&mut self, kept: bool, others: Vec<Listener>) {
+        let wanted: Vec<String> = self.tcp().map(|one| one.text().to_owned()).collect();
+        self.listeners.retain(|one| kept || !wanted.iter().any(|text| text == one.text()));
+        let others = others.into_iter().filter(|one| wanted.iter().any(|text| text == one.text()));
+        self.listeners.extend(others);
+    }
+
     /// `http://127.0.0.1:8000,unix:/run/app.sock`
     pub fn text(&self) -> String {
         let texts: Vec<String> = self.listeners.iter().map(ToString::to_string).collect();

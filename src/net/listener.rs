@@ -34,6 +34,8 @@ const ATTEMPTS: u32 = 5;
 pub struct Opening {
     /// The backlog of listen(2).
     pub backlog: u32,
+    /// Whether other TCP sockets may listen at the same address (`SO_REUSEPORT`).
+    pub reuse_port: bool,
     /// The permission bits of socket files.
     pub mode: u32,
     /// Whom socket files are given to; `None` leaves them to the process.
@@ -44,7 +46,7 @@ impl Opening {
     /// With socket files that everybody may connect to, and that nobody is given.
     #[must_use]
     pub const fn with_backlog(backlog: u32) -> Self {
-        Self { backlog, mode: 0o777, owner: None }
+        Self { backlog, reuse_port: false, mode: 0o777, owner: None }
     }
 }
 
@@ -100,6 +102,28 @@ impl Listener {
         bind_all_with(addresses, opening, &mut || std::thread::sleep(Duration::from_secs(1)))
     }
 
+    /// Another TCP socket at the same address, which was opened with `reuse_port`.
+    ///
+    /// # Errors
+    /// It cannot be had.
+    pub fn sibling(&self, backlog: u32) -> Result<Self, Error> {
+        let opened = || {
+            let address: SockaddrStorage = getsockname(self.fd.as_raw_fd())?;
+            let fd = new_socket(address.family().unwrap_or(AddressFamily::Inet))?;
+            setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+            setsockopt(&fd, sockopt::ReusePort, &true)?;
+            bind(fd.as_raw_fd(), &address)?;
+            Self::finish(fd, None, backlog)
+        };
+        opened().map_err(|failure| {
+            Error::config(format!(
+                "there is no other socket at {}: {}",
+                self.text,
+                failure.reason()
+            ))
+        })
+    }
+
     #[must_use]
     pub fn is_unix(&self) -> bool {
         self.family == Family::Unix
@@ -124,19 +148,22 @@ impl Listener {
 
     fn open(address: &Address, opening: Opening) -> Result<Self, Failure> {
         match address {
-            Address::Tcp { host, port } => Self::tcp(&resolve(host, *port)?, opening.backlog),
+            Address::Tcp { host, port } => Self::tcp(&resolve(host, *port)?, opening),
             Address::Unix(path) => Self::unix(path, opening),
             Address::Abstract(name) => Self::unix_abstract(name, opening.backlog),
             Address::Fd(fd) => Self::passed(*fd, opening.backlog),
         }
     }
 
-    fn tcp(address: &SocketAddr, backlog: u32) -> Result<Self, Failure> {
+    fn tcp(address: &SocketAddr, opening: Opening) -> Result<Self, Failure> {
         let family = if address.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };
         let fd = new_socket(family)?;
         setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+        if opening.reuse_port {
+            setsockopt(&fd, sockopt::ReusePort, &true)?;
+        }
         bind(fd.as_raw_fd(), &SockaddrStorage::from(*address))?;
-        Self::finish(fd, None, backlog)
+        Self::finish(fd, None, opening.backlog)
     }
 
     fn unix(path: &Path, opening: Opening) -> Result<Self, Failure> {

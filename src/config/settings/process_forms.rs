@@ -11,13 +11,18 @@ use crate::sys::identity::Identity;
 
 macro_rules! process_forms {
     ($($chain:tt)*) => { settings! { $($chain)* ServerMechanics {
-        /// Let each worker bind its own sockets, with `SO_REUSEPORT`.
+        /// Give each worker its own sockets, with `SO_REUSEPORT`.
+        ///
+        /// The kernel spreads connections over the sockets of an address, and other servers of the same
+        /// user may listen there too. The master opens them and keeps them open, so that no connection is
+        /// lost when workers come and go. Unix sockets and inherited ones are shared by all workers. Two
+        /// servers at one address lose what waits in the sockets of the one that stops, unless
+        /// `net.ipv4.tcp_migrate_req` is 1.
         reuse_port: bool = Switch {
             flags: ["--reuse-port"],
             metavar: "",
             default: false,
             reload: Restart,
-            unbuilt: [],
         }
 
         /// Run in the background, detached from the terminal.

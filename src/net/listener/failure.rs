@@ -41,6 +41,15 @@ impl Failure {
         matches!(self, Self::Os(Errno::EADDRINUSE | Errno::EADDRNOTAVAIL) | Self::Name(_))
     }
 
+    /// What the system said.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Os(errno) | Self::NotGiven(errno, _) => errno.desc(),
+            Self::Name(reason) => reason,
+            Self::NotASocket => "not a socket",
+        }
+    }
+
     /// The lines gunicorn writes after a failed attempt.
     pub fn log(&self, address: &Address) {
         match self {

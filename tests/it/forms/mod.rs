@@ -3,5 +3,6 @@
 mod auto;
 mod daemon;
 mod identity;
+mod reuse_port;
 mod service;
 mod socket_files;

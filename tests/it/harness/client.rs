@@ -74,8 +74,15 @@ impl Client {
 
     #[track_caller]
     pub fn connect_unix(path: &Path) -> Self {
-        let stream = UnixStream::connect(path)
-            .unwrap_or_else(|error| panic!("cannot connect to {}: {error}", path.display()));
+        let stream = UnixStream::connect(path);
+        Self::of_unix(
+            stream.unwrap_or_else(|error| panic!("cannot connect to {}: {error}", path.display())),
+        )
+    }
+
+    /// To a socket in the abstract name space, for instance.
+    #[track_caller]
+    pub fn of_unix(stream: UnixStream) -> Self {
         stream.set_read_timeout(Some(BOUND)).expect("a timeout can be set");
         stream.set_write_timeout(Some(BOUND)).expect("a timeout can be set");
         Self { stream: Box::new(stream), unread: Vec::new() }

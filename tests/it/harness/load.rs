@@ -27,6 +27,8 @@ pub struct Failure {
 pub struct Tally {
     pub answered: Vec<String>,
     pub failures: Vec<Failure>,
+    /// Clients that ended because they could not connect.
+    pub refused: usize,
 }
 
 #[derive(Default)]
@@ -78,6 +80,7 @@ impl Load {
             let tally = client.join().expect("a client does not panic");
             all.answered.extend(tally.answered);
             all.failures.extend(tally.failures);
+            all.refused += tally.refused;
         }
         all
     }
@@ -110,10 +113,13 @@ fn run(addr: SocketAddr, number: usize, shared: &Shared) -> Tally {
                 Err(_) => Err(lost),
             },
             Some(outcome) => outcome,
-            None => match Client::try_connect(addr) {
-                Ok(client) => request(client, &id, keeps),
-                Err(_) => break,
-            },
+            None => {
+                let Ok(client) = Client::try_connect(addr) else {
+                    tally.refused += 1;
+                    break;
+                };
+                request(client, &id, keeps)
+            }
         };
         match outcome {
             Ok(client) => {
