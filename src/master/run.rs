@@ -302,10 +302,9 @@ impl<'a> Master<'a> {
         if self.exit.is_some() {
             return;
         }
-        let deadlines =
-            [self.state.deadline(), self.service.deadline(), self.metrics.due(), self.rest];
         let full = self.lanes.holds_one().then(|| now() + FULL);
-        let deadlines = [self.state.deadline(), self.service.deadline(), self.rest, full];
+        let deadlines =
+            [self.state.deadline(), self.service.deadline(), self.metrics.due(), self.rest, full];
         let deadline = deadlines.into_iter().flatten().min();
         let timeout = deadline.map_or(PollTimeout::NONE, |deadline| {
             // Rounded up: waking too early would mean to wake twice.
