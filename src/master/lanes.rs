@@ -265,6 +265,32 @@ mod tests {
     }
 
     #[test]
+    fn lanes_follow_the_addresses_and_keep_what_may_come_back() {
+        let mut place = Place::new();
+        place.spawn(1, 3);
+        let per_lane =
+            |place: &Place| -> Vec<usize> { place.lanes.more.iter().map(Vec::len).collect() };
+        let opening = Opening { reuse_port: true, ..Opening::with_backlog(64) };
+        let bind = ["127.0.0.1:0".to_owned(), "[::1]:0".to_owned()];
+        place.sockets.change(&bind, opening).unwrap();
+        place.lanes.follow(&place.sockets);
+        assert_eq!((per_lane(&place), place.sockets.listeners().len()), (vec![2, 2], 2));
+        place.sockets.change(&bind[1..], opening).unwrap();
+        place.lanes.follow(&place.sockets);
+        assert_eq!(per_lane(&place), [2, 2]);
+        place.sockets.rollback();
+        place.lanes.forget(&place.sockets);
+        assert_eq!(per_lane(&place), [1, 1]);
+        place.sockets.change(&bind[1..], opening).unwrap();
+        place.lanes.follow(&place.sockets);
+        place.sockets.commit();
+        place.lanes.forget(&place.sockets);
+        assert_eq!(per_lane(&place), [1, 1]);
+        let texts: Vec<&str> = place.lanes.more.iter().map(|lane| lane[0].text()).collect();
+        assert_eq!(texts, [place.sockets.text(), place.sockets.text()]);
+    }
+
+    #[test]
     fn connections_of_deserted_lanes_go_into_the_queue() {
         let mut place = Place::new();
         place.spawn(1, 2);

@@ -117,4 +117,10 @@ fn the_command_tells_whether_the_daemon_has_started(kind: ServerKind) {
     let (builder, ..) = daemon(kind, &["--preload"]);
     let text = refused(builder.app("broken_raise:app").spawn());
     assert!(text.contains("Traceback") && text.contains("at import"), "{text}");
+    // It dies without a word.
+    let (builder, ..) = daemon(kind, &["--preload"]);
+    let builder =
+        builder.in_own_dir().app("dying:app").file("dying.py", "import os\nos._exit(0)\n");
+    let text = refused(builder.spawn());
+    assert!(text.contains("the daemon ended before it had started"), "{text}");
 }

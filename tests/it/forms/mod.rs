@@ -1,5 +1,6 @@
 //! The forms in which a server is started, and what it makes of the place it finds itself in.
 
+mod activation;
 mod auto;
 mod daemon;
 mod identity;

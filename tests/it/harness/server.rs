@@ -178,6 +178,38 @@ impl Builder {
         self
     }
 
+    /// Passes sockets that listen at these addresses (`tcp`, or the path of a unix socket), from number 3
+    /// on, instead of the usual one. `variables` are those that announce them, with `PID` for the
+    /// process id of the server.
+    pub fn passing(mut self, addresses: &[&str], variables: &[(&str, &str)]) -> Self {
+        const PASS: &str = "
+import os, socket, sys
+addresses, variables, *command = sys.argv[1:]
+for number, address in enumerate(addresses.split(), 3):
+    if address == 'tcp':
+        one = socket.create_server(('127.0.0.1', 0))
+    else:
+        one = socket.socket(socket.AF_UNIX)
+        one.bind(address)
+        one.listen()
+    if one.fileno() == number:
+        os.set_inheritable(number, True)
+        one.detach()
+    else:
+        os.dup2(one.fileno(), number)
+for variable in variables.split():
+    name, value = variable.split('=')
+    os.environ[name] = value.replace('PID', str(os.getpid()))
+os.execvp(command[0], command)
+";
+        let variables: Vec<String> =
+            variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        self.pass_socket = false;
+        let (addresses, variables) = (addresses.join(" "), variables.join(" "));
+        let python = venv::python();
+        self.first(&format!("set -- {python} -c \"{PASS}\" '{addresses}' '{variables}' \"$@\""))
+    }
+
     /// Starts the server under a resource limit; arguments of the shell's `ulimit`.
     pub fn ulimit(self, arguments: &str) -> Self {
         self.first(&format!("ulimit {arguments}"))

@@ -2,18 +2,20 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use nix::sys::signal::Signal;
 
 use crate::harness::cases::on_both_servers;
-use crate::harness::{Builder, ServerKind};
+use crate::harness::{BOUND, Builder, ServerKind, process, until};
 
 on_both_servers!(
     life,
     stale_files_are_replaced,
     a_running_owner_is_respected,
     no_directory,
-    not_ours
+    not_ours,
+    a_reload_writes_it_again,
 );
 
 fn life(kind: ServerKind) {
@@ -57,6 +59,46 @@ fn no_directory(kind: ServerKind) {
     let message = "Error: /nonexistent doesn't exist. Can't create pidfile.";
     assert!(outcome.stderr.contains(message), "{}", outcome.stderr);
 }
+
+/// At its place, from which somebody has removed it, or at a new one. A relative path is relative to
+/// the directory the server works in.
+fn a_reload_writes_it_again(kind: ServerKind) {
+    let conf = |name: &str| format!("pidfile = '{name}'\n");
+    let builder = Builder::new(kind).in_own_dir().app("small:app").file("small.py", SMALL);
+    fs::create_dir(builder.dir().join("run")).expect("the directory is writable");
+    let mut server = builder.file("gunicorn.conf.py", &conf("run/old.pid")).start();
+    server.log.wait_for("note: loaded");
+    let [old, new] = ["old", "new"].map(|name| server.dir().join(format!("run/{name}.pid")));
+    let own = format!("{}\n", server.pid());
+    let is_there = |path: &Path| fs::read_to_string(path).is_ok_and(|text| text == own);
+    assert!(is_there(&old));
+
+    fs::remove_file(&old).expect("the file is there");
+    server.signal(Signal::SIGHUP);
+    until(BOUND, "the pid file again", || is_there(&old).then_some(()));
+    server.log.wait_for_count("note: loaded", 2);
+
+    fs::write(server.dir().join("gunicorn.conf.py"), conf("run/new.pid")).expect("writable");
+    server.signal(Signal::SIGHUP);
+    until(BOUND, "the new pid file", || (is_there(&new) && !old.exists()).then_some(()));
+    server.log.wait_for_count("note: loaded", 3);
+    // What a worker does at its end is none of the file's business.
+    let worker = server.wait_workers(1)[0];
+    process::signal(worker, Signal::SIGTERM);
+    server.log.wait_for_count("note: loaded", 4);
+    assert!(is_there(&new));
+    assert_eq!(server.stop(Signal::SIGTERM), 0);
+    assert!(!new.exists());
+}
+
+const SMALL: &str = "import os
+
+os.write(2, b'note: loaded\\n')
+
+def app(environ, start_response):
+    start_response('200 OK', [])
+    return []
+";
 
 /// A file that another server has taken over is left alone.
 fn not_ours(kind: ServerKind) {
