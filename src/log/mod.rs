@@ -207,7 +207,10 @@ impl Logs {
         let stdout = if captured { self.error.output.as_fd() } else { self.stdout.as_fd() };
         let target = output.target();
         match target.open(stdout, self.stderr.as_fd()) {
-            Ok(fd) => output.redirect(target, fd.as_fd()),
+            Ok(fd) => {
+                target.give_as(&fd, output.as_fd());
+                output.redirect(target, fd.as_fd());
+            }
             Err(error) => tracing::error!("Log file not reopened, the old one stays open: {error}"),
         }
     }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use nix::errno::Errno;
-use nix::sys::stat::{SFlag, fstat};
+use nix::sys::stat::{FileStat, SFlag, fstat, lstat};
 use nix::unistd::write;
 
 use crate::error::{Error, reason};
@@ -61,14 +61,32 @@ impl Target {
     /// Makes a file belong to those who shall be able to open it again. What is no regular file, or not
     /// ours to give, stays as it is.
     pub fn give_to(&self, fd: &OwnedFd, user: u32, group: u32) {
-        let regular = || {
-            let kind = SFlag::from_bits_truncate(fstat(fd).map_or(0, |stat| stat.st_mode));
-            kind & SFlag::S_IFMT == SFlag::S_IFREG
-        };
-        if matches!(self, Self::File(_)) && regular() {
+        if matches!(self, Self::File(_)) && regular(fd).is_some() {
             let _ = std::os::unix::fs::fchown(fd, Some(user), Some(group));
         }
     }
+
+    /// Makes a file that was just made belong to those whom the `old` one belongs to: workers that act as
+    /// somebody else are to open it after the master. Who may write to the directory must not get other
+    /// files in this way, by a link, which is why it has to be empty and be no link.
+    pub fn give_as(&self, fd: &OwnedFd, old: BorrowedFd<'_>) {
+        let (Self::File(path), Some(old), Some(new)) = (self, regular(old), regular(fd)) else {
+            return;
+        };
+        let found = lstat(path).ok();
+        let made = found.is_some_and(|found| {
+            (found.st_dev, found.st_ino, found.st_nlink) == (new.st_dev, new.st_ino, 1)
+        });
+        if made && new.st_size == 0 {
+            self.give_to(fd, old.st_uid, old.st_gid);
+        }
+    }
+}
+
+/// What is known of a file, if it is a regular one.
+fn regular(fd: impl AsFd) -> Option<FileStat> {
+    let kind = |stat: &FileStat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
+    fstat(fd).ok().filter(|stat| kind(stat) == SFlag::S_IFREG)
 }
 
 /// `O_APPEND`, so that lines of several processes do not overwrite each other; close-on-exec is

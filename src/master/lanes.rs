@@ -40,6 +40,11 @@ impl Lanes {
         1 + self.more.len()
     }
 
+    /// The sockets of all lanes but the first.
+    pub fn more(&self) -> impl Iterator<Item = &Listener> {
+        self.more.iter().flatten()
+    }
+
     /// Opens what the lanes need for new addresses. Sockets of a configuration that may come back stay
     /// until [`Self::forget`].
     pub fn follow(&mut self, sockets: &Sockets) {

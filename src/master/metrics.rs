@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::run::now;
-use super::sockets::Sockets;
 use crate::config::Config;
 use crate::log;
 use crate::net::listener::Listener;
@@ -21,7 +20,12 @@ pub struct Metrics {
 
 impl Metrics {
     /// Tells what is to be told now. To be called before the master sleeps.
-    pub fn tell(&mut self, workers: usize, sockets: &Sockets, config: &Config) {
+    pub fn tell<'a>(
+        &mut self,
+        workers: usize,
+        listeners: impl Iterator<Item = &'a Listener>,
+        config: &Config,
+    ) {
         if self.workers.replace(workers) != Some(workers)
             && let Some(statsd) = log::statsd()
         {
@@ -36,7 +40,7 @@ impl Metrics {
         let now = now();
         if self.due.is_none_or(|due| now >= due) {
             self.due = Some(now + PERIOD);
-            tell_backlog(sockets);
+            tell_backlog(listeners);
         }
     }
 
@@ -51,8 +55,8 @@ impl Metrics {
     }
 }
 
-fn tell_backlog(sockets: &Sockets) {
-    let mut known = sockets.listeners().iter().filter_map(Listener::waiting);
+fn tell_backlog<'a>(listeners: impl Iterator<Item = &'a Listener>) {
+    let mut known = listeners.filter_map(Listener::waiting);
     // Those of unix sockets cannot be counted.
     let Some(first) = known.next() else { return };
     let backlog = known.fold(u64::from(first), |sum, waiting| sum + u64::from(waiting));

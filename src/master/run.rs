@@ -170,7 +170,8 @@ impl<'a> Master<'a> {
             if self.state.is_stopping() {
                 self.metrics.end();
             } else {
-                self.metrics.tell(self.state.strength(), &self.sockets, &self.config);
+                let listeners = self.sockets.listeners().iter().chain(self.lanes.more());
+                self.metrics.tell(self.state.strength(), listeners, &self.config);
             }
             self.sleep();
             self.service.beat(now());

@@ -2,6 +2,8 @@
 //! that is what is tested then.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use nix::sys::signal::Signal;
 use nix::unistd::{getegid, geteuid};
@@ -11,7 +13,11 @@ use crate::harness::{BOUND, Builder, ServerKind, process, until};
 
 on_both_servers!(workers_become_the_user);
 
-on_rgunicorn!(others_than_root_are_refused, nothing_of_the_master_is_left);
+on_rgunicorn!(
+    others_than_root_are_refused,
+    nothing_of_the_master_is_left,
+    rotated_logs_are_opened_by_workers_too
+);
 
 /// Tells whom the application was loaded as.
 const APP: &str = "import os
@@ -132,4 +138,31 @@ fn nothing_of_the_master_is_left(kind: ServerKind) {
     let listing = server.get("/child").text();
     let started: Vec<&str> = listing.lines().filter(|line| strange(&&(*line).to_owned())).collect();
     assert_eq!(started.len(), 1, "its output is a pipe of its own: {started:?}");
+}
+
+/// Of two log files, one is moved away and the other is replaced by a link to a file of the master's
+/// user, by somebody who may write to the directory.
+fn rotated_logs_are_opened_by_workers_too(kind: ServerKind) {
+    let root = geteuid().is_root();
+    let uid = if root { NOBODY } else { geteuid().as_raw() };
+    let builder = builder(kind).open_to_all().file("precious", "");
+    let [error, access, precious] =
+        ["error.log", "access.log", "precious"].map(|name| builder.dir().join(name));
+    let server = builder
+        .args(["-u".to_owned(), uid.to_string()])
+        .args(["--error-logfile".as_ref(), error.as_os_str()])
+        .args(["--access-logfile".as_ref(), access.as_os_str()])
+        .start_quietly("note: loaded as", 1);
+    let owner = |path: &Path| fs::metadata(path).expect("it is there").uid();
+    assert_eq!((owner(&error), owner(&access)), (uid, uid));
+    fs::rename(&access, access.with_extension("old")).expect("it is there");
+    fs::rename(&error, error.with_extension("old")).expect("it is there");
+    std::os::unix::fs::symlink(&precious, &error).expect("the directory is writable");
+    server.signal(Signal::SIGUSR1);
+    until(BOUND, "the new log", || (access.exists() && owner(&access) == uid).then_some(()));
+    until(BOUND, "a line of a worker", || {
+        assert_eq!(server.get("/").text(), "ok");
+        fs::read_to_string(&access).is_ok_and(|text| text.contains("GET / ")).then_some(())
+    });
+    assert_eq!(owner(&precious), geteuid().as_raw());
 }
