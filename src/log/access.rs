@@ -1,7 +1,6 @@
 //! The access log: one line per request, in the format of the setting `access_log_format` or as JSON.
 
 use std::cell::Cell;
-use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -290,8 +289,15 @@ fn number(out: &mut Vec<u8>, number: impl itoa::Integer) {
 }
 
 fn decimal_seconds(out: &mut Vec<u8>, time: Duration) {
-    // Writing to a vector does not fail.
-    let _ = write!(out, "{}.{:06}", time.as_secs(), time.subsec_micros());
+    number(out, time.as_secs());
+    let mut digits = *b".000000";
+    let mut micros = time.subsec_micros();
+    for digit in digits[1..].iter_mut().rev() {
+        // A digit fits into a byte.
+        *digit = b'0' + (micros % 10) as u8;
+        micros /= 10;
+    }
+    out.extend_from_slice(&digits);
 }
 
 impl Spec {

@@ -20,6 +20,13 @@ pub fn string(out: &mut Vec<u8>, text: &str) {
 
 /// Appends bytes as a string: UTF-8 if that is what they are, else ISO 8859-1.
 pub fn bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    // What most values consist of.
+    if bytes.iter().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
+        out.push(b'"');
+        out.extend_from_slice(bytes);
+        out.push(b'"');
+        return;
+    }
     match str::from_utf8(bytes) {
         Ok(text) => string(out, text),
         Err(_) => string(out, &bytes.iter().copied().map(char::from).collect::<String>()),
