@@ -110,18 +110,17 @@ fn argument(setting: &'static Setting) -> Arg {
         };
     }
     match setting.shape {
-        // The last of several wins, as in argparse.
         Shape::None | Shape::Switch(_) => arg.action(ArgAction::SetTrue).overrides_with(name),
-        Shape::Many => value(arg).action(ArgAction::Append).num_args(1),
-        Shape::Optional(_) => value(arg).overrides_with(name).num_args(0..=1),
-        Shape::One | Shape::Int | Shape::IntOr(_) | Shape::Bits => {
-            value(arg).overrides_with(name).num_args(1)
+        Shape::Optional(_) => value(arg, ArgAction::Set).overrides_with(name).num_args(0..=1),
+        // The last of several wins, as in argparse; but the others have to be right too.
+        Shape::One | Shape::Int | Shape::IntOr(_) | Shape::Bits | Shape::Many => {
+            value(arg, ArgAction::Append).num_args(1)
         }
     }
 }
 
-fn value(arg: Arg) -> Arg {
-    arg.action(ArgAction::Set).value_parser(OsStringValueParser::new())
+fn value(arg: Arg, action: ArgAction) -> Arg {
+    arg.action(action).value_parser(OsStringValueParser::new())
 }
 
 fn flags(matches: &ArgMatches) -> Result<Flags, Error> {
@@ -139,24 +138,33 @@ fn flags(matches: &ArgMatches) -> Result<Flags, Error> {
                 texts.push(utf8(word, &name)?);
             }
         }
-        let value = match (option.shape, texts.pop()) {
-            (Shape::Switch(on), _) => Value::Bool(on),
-            (Shape::IntOr(word), Some(text)) if text == word => text.into(),
-            (Shape::Int | Shape::IntOr(_), Some(text)) => {
-                integer(number::int(&text, Base::Ten), "int", &text, &name)?
+        let value = match option.shape {
+            Shape::Switch(on) => Value::Bool(on),
+            Shape::Many => Value::List(texts.into_iter().map(Value::Str).collect()),
+            shape => {
+                let mut last = match shape {
+                    Shape::Optional(without) => without.into(),
+                    _ => Value::None,
+                };
+                for text in texts {
+                    last = single(shape, text, &name)?;
+                }
+                last
             }
-            (Shape::Bits, Some(text)) => integer(bits(&text), "auto_int", &text, &name)?,
-            (Shape::Many, Some(last)) => {
-                texts.push(last);
-                Value::List(texts.into_iter().map(Value::Str).collect())
-            }
-            (_, Some(text)) => Value::Str(text),
-            (Shape::Optional(without), None) => without.into(),
-            (_, None) => Value::None,
         };
         values.push((option.name, value));
     }
     Ok(Flags { app, values })
+}
+
+/// What a flag with one value makes of it.
+fn single(shape: Shape, text: String, flags: &str) -> Result<Value, Error> {
+    match shape {
+        Shape::IntOr(word) if text == word => Ok(text.into()),
+        Shape::Int | Shape::IntOr(_) => integer(number::int(&text, Base::Ten), "int", &text, flags),
+        Shape::Bits => integer(bits(&text), "auto_int", &text, flags),
+        _ => Ok(Value::Str(text)),
+    }
 }
 
 /// What argparse makes of a number; what does not fit 64 bits is left to the validator.

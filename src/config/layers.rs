@@ -21,7 +21,8 @@ pub trait ConfFile {
     fn load(&mut self, location: &str) -> Result<Definitions, Error>;
 
     /// Makes the object of a value that stands for one: the function of a dotted path, the class
-    /// that a function returns. Other values come back as they are.
+    /// that a function returns. Other values come back as they are; of patterns that match no file
+    /// the user is told.
     ///
     /// # Errors
     /// gunicorn's message when there is no such object.

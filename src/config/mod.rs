@@ -131,7 +131,9 @@ fn is_same_file(a: &Path, b: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::object::testing::{function, thing};
     use super::settings::TABLE;
+    use super::value::Value;
     use super::*;
     use std::collections::HashSet;
 
@@ -157,6 +159,40 @@ mod tests {
         assert!(settings::gunicorn::NAMES.is_sorted());
         for name in settings::gunicorn::NAMES {
             assert!(names.contains(name), "{name} is missing");
+        }
+    }
+
+    #[test]
+    fn any_value_of_any_setting_is_survived_and_shown_as_it_can_be_given() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let scope = Scope { start: path, conf_file: true };
+        let texts =
+            ["", " ", "0", "-1", "0x", "[", "\u{e9}\0", "a,b", ",", "/", "unix:", "true", "*"];
+        let mut values: Vec<Value> = texts.map(Value::from).into();
+        values.extend([
+            Value::None,
+            true.into(),
+            i64::MIN.into(),
+            i64::MAX.into(),
+            Value::Float(f64::NAN),
+        ]);
+        values.extend([Value::BigInt("9".repeat(30)), Value::Tuple(vec![Value::None])]);
+        values.extend([texts.into(), Value::Dict(vec![(1.into(), "x".into())])]);
+        values.extend([function("f", 2).into(), thing("Thing", "a thing").into()]);
+        for setting in TABLE {
+            for value in &values {
+                let mut config = Config::default();
+                if (setting.set)(&mut config, value, &scope).is_err() {
+                    continue;
+                }
+                let held = (setting.get)(&config);
+                let mut again = Config::default();
+                // Lists that are given as text cannot be given as lists.
+                if (setting.set)(&mut again, &held, &scope).is_ok() {
+                    let name = setting.name;
+                    assert_eq!((setting.get)(&again).shown(), held.shown(), "{name} = {value:?}");
+                }
+            }
         }
     }
 

@@ -49,7 +49,7 @@ impl Setting {
 /// Makes a line for standard error of a configuration in which the setting has just been set.
 pub type Notice = fn(&Config, &Scope<'_>) -> Option<String>;
 
-/// What a value of a setting refers to in Python.
+/// What a value of a setting refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refers {
     /// Nothing.
@@ -58,6 +58,8 @@ pub enum Refers {
     Callable,
     /// A class; a function is called to get it.
     Class,
+    /// Files, by paths and patterns.
+    Files,
 }
 
 /// An environment variable that changes a default.

@@ -6,17 +6,17 @@ use std::ffi::{OsStr, OsString};
 use super::setting::{Setting, Shape};
 use super::settings::{self, TABLE};
 
-/// Writes the words out.
+/// Writes the words out; positional arguments come last, behind `--`.
 ///
 /// # Errors
 /// argparse's message for a prefix that several flags begin with.
 pub fn written_out(args: &[OsString]) -> Result<Vec<OsString>, String> {
-    let mut out = Vec::with_capacity(args.len());
+    let mut out = Vec::with_capacity(args.len() + 1);
+    let mut positional = Vec::new();
     let mut args = args.iter().peekable();
     while let Some(arg) = args.next() {
         if arg == "--" {
-            out.push(arg.clone());
-            out.extend(args.cloned());
+            positional.extend(args.cloned());
             break;
         }
         match read(arg)? {
@@ -29,8 +29,13 @@ pub fn written_out(args: &[OsString]) -> Result<Vec<OsString>, String> {
                 }
             }
             Word::Flag(flag, None) => out.push(flag.into()),
+            Word::Other if is_value(arg)? => positional.push(arg.clone()),
             Word::Other => out.push(arg.clone()),
         }
+    }
+    if !positional.is_empty() {
+        out.push("--".into());
+        out.extend(positional);
     }
     Ok(out)
 }
@@ -71,7 +76,7 @@ fn read(word: &OsStr) -> Result<Word<'_>, String> {
     }
 }
 
-/// Whether the word behind a flag is its value: not a flag itself, known or not.
+/// Whether a word is an argument or the value of the flag before it: not a flag itself, known or not.
 fn is_value(word: &OsStr) -> Result<bool, String> {
     if word == "--" || matches!(read(word)?, Word::Flag(..)) {
         return Ok(false);
@@ -141,13 +146,13 @@ mod tests {
     #[test]
     fn values_are_joined_to_their_flags() {
         for (words, out) in [
-            (&["-w", "4", "a:b"][..], &["-w=4", "a:b"][..]),
+            (&["-w", "4", "a:b", "-D"][..], &["-w=4", "-D", "--", "a:b"][..]),
             (&["-w", "-1"], &["-w=-1"]),
             (&["-n", "-1.5", "-n", "-.5"], &["-n=-1.5", "-n=-.5"]),
             (&["-n", "-x y", "-n", "-"], &["-n=-x y", "-n=-"]),
             (&["-n", "-w y"], &["-n", "-w y"]),
             (&["-n", "--x", "-n", "--name"], &["-n", "--x", "-n", "--name"]),
-            (&["--preload", "a:b"], &["--preload", "a:b"]),
+            (&["-1", "-x y", "--preload"], &["--preload", "--", "-1", "-x y"]),
             (&["--proxy-protocol", "v1"], &["--proxy-protocol=v1"]),
             (&["--proxy-p", "-w", "1"], &["--proxy-protocol", "-w=1"]),
             (&["-n", "--", "--work"], &["-n", "--", "--work"]),

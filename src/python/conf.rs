@@ -54,6 +54,14 @@ impl ConfFile for PythonConf {
             {
                 Python::attach(|py| call(py, object))
             }
+            (Refers::Files, _) => {
+                for pattern in Python::attach(|py| unmatched(py, &value)) {
+                    self.tell(&format!(
+                        "RuntimeWarning: Pattern {pattern} currently matches no files."
+                    ));
+                }
+                Ok(value)
+            }
             _ => Ok(value),
         }
     }
@@ -255,6 +263,30 @@ fn import_object(py: Python<'_>, path: &str) -> Result<Value, String> {
     })
 }
 
+/// The patterns of a value that no file matches.
+fn unmatched(py: Python<'_>, value: &Value) -> Vec<String> {
+    let texts = match value {
+        Value::List(items) | Value::Tuple(items) => items.as_slice(),
+        other => std::slice::from_ref(other),
+    };
+    let matched = |pattern: &str| -> PyResult<bool> {
+        let options = PyDict::new(py);
+        options.set_item("recursive", true)?;
+        let paths = py.import("glob")?.call_method("iglob", (pattern,), Some(&options))?;
+        Ok(paths.try_iter()?.next().transpose()?.is_some())
+    };
+    let texts = texts.iter().filter_map(|text| match text {
+        Value::Str(text) => Some(text.trim()),
+        _ => None,
+    });
+    texts
+        .filter(|text| text.contains(['*', '?', '[']))
+        // A pattern that cannot be looked for matches nothing.
+        .filter(|text| !matched(text).unwrap_or(false))
+        .map(str::to_owned)
+        .collect()
+}
+
 /// What a function without parameters returns.
 fn call(py: Python<'_>, function: &Object) -> Result<Value, String> {
     objects::get(py, function)
@@ -263,5 +295,7 @@ fn call(py: Python<'_>, function: &Object) -> Result<Value, String> {
         .map_err(|error| error.value(py).to_string())
 }
 
+#[cfg(test)]
+mod argparse;
 #[cfg(test)]
 mod tests;

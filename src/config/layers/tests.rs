@@ -268,6 +268,13 @@ fn loading_again_gives_the_same() {
 }
 
 #[test]
+fn the_example_is_right() {
+    let line = concat!("-c ", env!("CARGO_MANIFEST_DIR"), "/examples/rgunicorn.toml");
+    let config = load(line, &[], Files::default()).unwrap();
+    assert_eq!((config.application(), config.threads), (Some("app:app"), 4));
+}
+
+#[test]
 fn names_that_resemble_settings_are_told_of_when_checking() {
     let names = ["worker", "BIND", "log_level", "ssl_session_cache", "cpu_count", "loglevel"];
     let values = names.map(|name| (name, Value::from("debug")));

@@ -1,7 +1,7 @@
 //! Section "Debugging".
 
 use crate::config::kinds::{Kind, Strings};
-use crate::config::setting::{Scope, Shape};
+use crate::config::setting::{Refers, Scope, Shape};
 use crate::config::value::Value;
 
 macro_rules! debugging {
@@ -107,6 +107,7 @@ pub struct Files;
 impl Kind for Files {
     type Out = Vec<String>;
     const SHAPE: Shape = Shape::Many;
+    const REFERS: Refers = Refers::Files;
     const ACCEPTS: &'static str = "path or list of paths, which may be patterns";
 
     fn parse(value: &Value, scope: &Scope<'_>) -> Result<Self::Out, String> {

@@ -174,10 +174,11 @@ impl Kind for Statsd {
 fn address(text: &str) -> Option<StatsdAddress> {
     if let Some(path) = text.strip_prefix("unix:") {
         let digits = !path.is_empty() && path.bytes().all(|byte| byte.is_ascii_digit());
-        return Some(match path.parse() {
-            Ok(port) if digits => StatsdAddress::Udp { host: "unix".into(), port },
-            _ => StatsdAddress::Unix(path.strip_prefix("//").unwrap_or(path).into()),
-        });
+        if let (true, Ok(port)) = (digits, path.parse()) {
+            return Some(StatsdAddress::Udp { host: "unix".into(), port });
+        }
+        let path = path.strip_prefix("//").unwrap_or(path);
+        return (!path.is_empty()).then(|| StatsdAddress::Unix(path.into()));
     }
     if text.starts_with("fd://") {
         return None;
@@ -224,7 +225,7 @@ mod tests {
             assert_eq!(shown(text).as_deref(), Ok(address), "{text}");
         }
         assert_eq!(shown(Value::None).as_deref(), Ok("None"));
-        for bad in ["a:b", "a:70000", "a:", "fd://3"] {
+        for bad in ["a:b", "a:70000", "a:", "fd://3", "unix:", "unix://"] {
             let message = "Value must be one of ('host:port', 'unix://PATH')";
             assert_eq!(shown(bad), Err(message.into()), "{bad}");
         }

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 /// `sys.modules["__config__"]` and `sys.path` are one for all tests.
 static INTERPRETER: Mutex<()> = Mutex::new(());
 
-fn with_python<T>(test: impl FnOnce(&mut PythonConf) -> T) -> T {
+pub fn with_python<T>(test: impl FnOnce(&mut PythonConf) -> T) -> T {
     let _guard = INTERPRETER.lock().unwrap_or_else(PoisonError::into_inner);
     Python::initialize();
     test(&mut PythonConf::new(std::env::current_dir().unwrap()))
@@ -117,6 +117,17 @@ fn dotted_paths_name_objects() {
         let error = conf.resolve(Refers::Class, values[0].1.clone());
         assert_eq!(error, Err("division by zero".into()));
     });
+}
+
+#[test]
+fn patterns_without_files_are_found() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("sub")).unwrap();
+    std::fs::write(directory.path().join("sub/a.ini"), "").unwrap();
+    let path = |pattern: &str| format!("{}/{pattern}", directory.path().display());
+    let value = Value::from([path("**/*.ini"), path("*.ini"), path("missing"), path("[ab]?.x")]);
+    let missing = with_python(|_| Python::attach(|py| unmatched(py, &value)));
+    assert_eq!(missing, [path("*.ini"), path("[ab]?.x")]);
 }
 
 #[test]
