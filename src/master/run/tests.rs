@@ -137,8 +137,9 @@ impl Host for Workers {
             _ => {}
         }
         seat.slot.set_state(scoreboard::State::Ready);
-        seat.bell.ring();
+        // Before the master is told: what it does then is said later.
         Self::say("ready");
+        seat.bell.ring();
         if self.kind == Kind::Stuck && seat.slot.view().age == 1 {
             seat.slot.mark(0).begin_request(time::monotonic_ns(), b"GET", b"/slow");
             seat.bell.ring_if_armed();
