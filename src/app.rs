@@ -1,6 +1,9 @@
 //! The traits through which the layers above see each other: what the master needs from the program
 //! around it, and what a worker needs from the application, neither of them knowing Python.
 
+mod hooks;
+mod wishes;
+
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
@@ -11,9 +14,13 @@ use crate::net::handoff::Queue;
 use crate::net::listener::Listener;
 use crate::reactor::{Exchange, Request, Summary};
 use crate::scoreboard::{Bell, Scoreboard, Slot, StopFlag};
+pub use hooks::{Birth, Called, HookFailed, Hooks};
+pub use wishes::Wishes;
 
 /// What a freshly forked worker is handed: its place in the pool.
 pub struct Seat<'a> {
+    /// 1-based spawn counter.
+    pub age: u64,
     /// Its slot in the scoreboard.
     pub slot: &'a Slot,
     /// The slots of all workers.
@@ -49,6 +56,8 @@ pub trait Host {
     /// Makes the process as `config` wants it again (directory, environment), after a newer
     /// configuration was read and is not to be used.
     fn restore(&mut self, config: &Config);
+    /// The hooks of the user.
+    fn hooks(&mut self) -> &mut dyn Hooks;
     /// The life of a worker, in the child, up to its exit status, the line that says that it exits
     /// included. Never returns to the master's code.
     fn work(&mut self, seat: Seat<'_>) -> i32;

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use pyo3::prelude::*;
 
-use crate::app::{Host, Seat};
+use crate::app::{self, Host, Seat};
 use crate::config::{self, Config, Loaded, reference};
 use crate::error::{Error, Exit, reason};
 use crate::log;
 use crate::master::{self, Surroundings};
 use crate::python::conf::{self, PythonConf};
+use crate::python::hooks::Hooks;
 use crate::python::loader::{self, LoadError};
 use crate::python::{environment, interpreter, logging, support, wsgi};
 use crate::sys::detach::{self, Detached, Streams};
@@ -72,6 +73,7 @@ fn with_python(
         start,
         app: None,
         environment: environment::Exports::default(),
+        hooks: Hooks::default(),
     };
     let config = match program.load()? {
         Loaded::Run(config) => *config,
@@ -96,12 +98,13 @@ fn with_python(
     logging::watch(py)
         .map_err(|error| Error::config(format!("sys.meta_path cannot be used: {error}")))?;
     environment::export(py, "SERVER_SOFTWARE", wsgi::identity::SERVER_SOFTWARE)?;
+    program.hooks.begin(&config)?;
     environment::remove(py, &surroundings.variables())?;
     program.environment.apply(py, &variables)?;
     if config.preload_app {
         let uri = config.application().unwrap_or_default();
         match loader::load(py, uri) {
-            Ok(app) => program.app = Some(app),
+            Ok(app) => program.preloaded(py, app)?,
             Err(error) => return Ok(preload_failed(py, error)),
         }
     }
@@ -220,9 +223,19 @@ struct Program {
     /// The preloaded application.
     app: Option<Py<PyAny>>,
     environment: environment::Exports,
+    hooks: Hooks,
 }
 
 impl Program {
+    /// Keeps the application for the workers.
+    fn preloaded(&mut self, py: Python<'_>, app: Py<PyAny>) -> Result<(), Error> {
+        self.hooks
+            .preloaded(py, &app)
+            .map_err(|error| Error::config(format!("the application cannot be kept: {error}")))?;
+        self.app = Some(app);
+        Ok(())
+    }
+
     /// Reads the configuration and goes to the directory it names.
     fn load(&mut self) -> Result<Loaded, Error> {
         let start: &Path = &self.start;
@@ -276,7 +289,12 @@ impl Host for Program {
         }
     }
 
+    fn hooks(&mut self) -> &mut dyn app::Hooks {
+        &mut self.hooks
+    }
+
     fn work(&mut self, seat: Seat<'_>) -> i32 {
-        worker::run(&seat, self.app.as_ref())
+        let hooks = Python::attach(|py| self.hooks.in_worker(py, seat.age, seat.config));
+        worker::run(&seat, self.app.as_ref(), hooks)
     }
 }

@@ -230,6 +230,52 @@ impl Slot {
         self.queue.received.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Whether the slot is that of the worker of this age.
+    #[must_use]
+    pub fn is_of(&self, age: u64) -> bool {
+        self.age.load(Ordering::Relaxed) == age && self.state() != State::Free
+    }
+
+    /// 0 until the worker has said who it is.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.pid.load(Ordering::Relaxed)
+    }
+
+    #[must_use]
+    pub fn is_retiring(&self) -> bool {
+        self.state() == State::Retiring
+    }
+
+    /// Whether the worker has been ready to serve.
+    #[must_use]
+    pub fn has_served(&self) -> bool {
+        matches!(self.state(), State::Ready | State::Retiring)
+    }
+
+    /// Requests begun since the slot was reset.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.used_marks().iter().map(Mark::requests).fold(0, u64::wrapping_add)
+    }
+
+    /// Since when (`CLOCK_MONOTONIC` ns) the worker has been in what its `timeout` limits.
+    #[must_use]
+    pub fn busy_since(&self) -> Option<u64> {
+        let since = |mark: &Mark| match (mark.doing(), self.mode()) {
+            (Doing::Waiting(since), _) | (Doing::Request(since), Mode::Sync) => Some(since),
+            (Doing::Nothing, _) | (Doing::Request(_), Mode::Threads(_)) => None,
+        };
+        self.used_marks().iter().filter_map(since).min()
+    }
+
+    /// The request of a sync worker makes progress: it counts as begun now.
+    pub fn renew_request(&self, now_ns: u64) {
+        if self.mode() == Mode::Sync {
+            self.mark(0).renew_request(now_ns);
+        }
+    }
+
     fn state(&self) -> State {
         State::from_stored(self.state.load(Ordering::Acquire))
     }
@@ -249,9 +295,7 @@ impl Slot {
     pub fn view(&self) -> SlotView {
         let mut request: Option<(u64, &Mark)> = None;
         let mut waiting_since: Option<u64> = None;
-        let mut requests: u64 = 0;
         for mark in self.used_marks() {
-            requests = requests.wrapping_add(mark.requests());
             match mark.doing() {
                 Doing::Nothing => {}
                 Doing::Request(since) if request.is_some_and(|(first, _)| first <= since) => {}
@@ -262,14 +306,14 @@ impl Slot {
             }
         }
         SlotView {
-            pid: self.pid.load(Ordering::Relaxed),
+            pid: self.pid(),
             age: self.age.load(Ordering::Relaxed),
             generation: self.generation.load(Ordering::Relaxed),
             state: self.state(),
             mode: self.mode(),
             request: request.map(|(since, mark)| RequestView { since, line: mark.read_line() }),
             waiting_since,
-            requests,
+            requests: self.requests(),
             queue: self.queue.view(),
         }
     }

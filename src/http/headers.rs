@@ -144,6 +144,12 @@ impl HeaderBlock {
         self.length.as_ref().map(|(length, _)| *length)
     }
 
+    /// Whether the application has said `Connection: upgrade`.
+    #[must_use]
+    pub fn asks_for_upgrade(&self) -> bool {
+        self.upgrade
+    }
+
     /// Bytes that [`HeaderBlock::copy_to`] appends at most.
     pub(super) fn size(&self) -> usize {
         self.bytes.len()

@@ -5,6 +5,7 @@
 mod backoff;
 mod child;
 mod forms;
+mod hooked;
 mod lanes;
 mod metrics;
 mod obituary;

@@ -30,13 +30,38 @@ impl Master<'_> {
             Ok((config, changed))
         });
         let (config, changed) = read.inspect_err(|_| self.host.restore(&self.config))?;
-        self.enforce(&config);
+        enforce_logs(&config);
         if changed {
             tracing::info!("Listening at: {}", self.sockets.text());
         }
+        if let Err(failure) = self.host.hooks().reloaded(&config, self.sockets.listeners()) {
+            self.take_back();
+            return Err(Error::config(format!(
+                "A hook failed, so the reload did:\n{}",
+                failure.traceback
+            )));
+        }
+        self.enforce(&config);
         let before = std::mem::replace(&mut self.config, config);
         self.before.get_or_insert(before);
         Ok(())
+    }
+
+    /// Returns to the configuration in force from a newer one that was not enforced yet.
+    fn take_back(&mut self) {
+        if self.before.is_none() {
+            self.sockets.rollback();
+        } else if let Err(error) =
+            self.sockets.change(&self.config.bind, forms::sockets(&self.config))
+        {
+            // Only those of a configuration on trial can have been closed in between.
+            tracing::error!("{error}");
+        }
+        self.lanes.follow(&self.sockets);
+        self.host.restore(&self.config);
+        enforce_logs(&self.config);
+        let (listeners, size) = (self.sockets.listeners(), self.state.size());
+        self.host.hooks().returned(&self.config, listeners, size);
     }
 
     pub(super) fn commit(&mut self) {
@@ -51,18 +76,16 @@ impl Master<'_> {
         self.sockets.rollback();
         self.lanes.forget(&self.sockets);
         self.host.restore(&before);
+        enforce_logs(&before);
         self.enforce(&before);
         self.config = before;
+        let (listeners, size) = (self.sockets.listeners(), self.state.size());
+        self.host.hooks().returned(&self.config, listeners, size);
     }
 
-    /// What the master itself takes from a configuration besides sockets and policy. None of it can
-    /// keep the server from serving.
+    /// What the master itself takes from a configuration besides sockets, logs and policy. None of
+    /// it can keep the server from serving.
     fn enforce(&mut self, config: &Config) {
-        if let Err(error) = log::configure(config) {
-            tracing::error!(
-                "reloading the logger configuration failed, keeping the previous one: {error}"
-            );
-        }
         if let Err(error) = self.move_pidfile(config.pidfile.as_deref()) {
             tracing::error!("{error} The pid file stays as it was.");
         }
@@ -78,6 +101,15 @@ impl Master<'_> {
         }
         self.pidfile = new;
         Ok(())
+    }
+}
+
+/// Has the logs go where the configuration wants them; if that cannot be, they stay as they are.
+fn enforce_logs(config: &Config) {
+    if let Err(error) = log::configure(config) {
+        tracing::error!(
+            "reloading the logger configuration failed, keeping the previous one: {error}"
+        );
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -20,7 +21,7 @@ use super::sight::sight;
 use super::sockets::Sockets;
 use super::start::Surroundings;
 use super::state::{Action, Event, Level, State};
-use crate::app::{Host, Seat};
+use crate::app::{Birth, Host, Seat};
 use crate::config::{Config, ProxyMode};
 use crate::error::{Error, panic_text, reason};
 use crate::log;
@@ -33,7 +34,7 @@ use crate::sys::{proctitle, time};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Exit status after a failure inside of the master itself.
-const FAILED: i32 = 255;
+pub(super) const FAILED: i32 = 255;
 /// After a worker has rung for the beginning of a request that was over before the master looked, the
 /// master looks again so much later, and only then lets the workers ring again: short requests shall
 /// not wake it one by one. No timeout is shorter.
@@ -52,6 +53,10 @@ pub fn run(config: Config, surroundings: Surroundings, host: &mut dyn Host) -> i
         Ok(pidfile) => pidfile,
         Err(error) => return refuse(&error),
     };
+    if let Err(failure) = host.hooks().starting() {
+        pidfile.iter().for_each(PidFile::remove);
+        return refuse(&failure.into_error());
+    }
     let mut master = match Master::start(config, surroundings, host) {
         Ok(master) => master,
         Err(error) => {
@@ -60,13 +65,25 @@ pub fn run(config: Config, surroundings: Surroundings, host: &mut dyn Host) -> i
         }
     };
     master.pidfile = pidfile;
+    let (listeners, passed) = (master.sockets.listeners(), master.sockets.were_passed());
+    if let Err(failure) = master.host.hooks().ready(listeners, passed) {
+        master.sockets.close();
+        master.pidfile.iter().for_each(PidFile::remove);
+        return refuse(&failure.into_error());
+    }
     detach::settle(0);
     let status = catch_unwind(AssertUnwindSafe(|| master.supervise())).unwrap_or_else(|panic| {
         tracing::error!("Unhandled exception in main loop: {}", panic_text(panic.as_ref()));
         master.abandon();
+        master.failed = Some(FAILED);
         FAILED
     });
     master.pidfile.iter().for_each(PidFile::remove);
+    if master.failed.is_none()
+        && let Err(failure) = master.host.hooks().exiting()
+    {
+        return refuse(&failure.into_error());
+    }
     status
 }
 
@@ -92,9 +109,10 @@ pub(super) struct Master<'a> {
     pub(super) lanes: Lanes,
     pub(super) pidfile: Option<PidFile>,
     pub(super) service: Service,
-    state: State,
+    pub(super) state: State,
     signals: Pipe,
-    scoreboard: Scoreboard,
+    /// Hooks keep it, too.
+    scoreboard: Arc<Scoreboard>,
     seats: Seats,
     bell: Bell,
     /// When workers may ring again, after one has.
@@ -106,6 +124,8 @@ pub(super) struct Master<'a> {
     lifeline: (OwnedFd, Option<OwnedFd>),
     metrics: Metrics,
     exit: Option<i32>,
+    /// The server ends, with this status, because it has failed itself, or a hook has.
+    pub(super) failed: Option<i32>,
 }
 
 impl<'a> Master<'a> {
@@ -149,7 +169,7 @@ impl<'a> Master<'a> {
             service,
             signals,
             seats: Seats::new(scoreboard.len()),
-            scoreboard,
+            scoreboard: Arc::new(scoreboard),
             bell,
             rest: None,
             stop_flag,
@@ -157,6 +177,7 @@ impl<'a> Master<'a> {
             lifeline: (read, Some(write)),
             metrics: Metrics::default(),
             exit: None,
+            failed: None,
         })
     }
 
@@ -175,6 +196,7 @@ impl<'a> Master<'a> {
             }
             self.sleep();
             self.service.beat(now());
+            self.grant_wishes();
             self.look();
             while let Some(signal) = self.signals.read() {
                 self.tell(Event::Signal(signal));
@@ -183,7 +205,7 @@ impl<'a> Master<'a> {
     }
 
     /// Feeds the state machine with an event and with all that follows from it.
-    fn tell(&mut self, event: Event) {
+    pub(super) fn tell(&mut self, event: Event) {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front().filter(|_| self.exit.is_none()) {
             for action in self.state.on(event, now()) {
@@ -196,8 +218,16 @@ impl<'a> Master<'a> {
     fn perform(&mut self, action: Action, events: &mut VecDeque<Event>) {
         match action {
             Action::Log(level, text) => say(level, &text),
-            Action::Spawn { age, generation } => events.push_back(self.spawn(age, generation)),
-            Action::Kill { pid, signal } => kill(pid, signal),
+            Action::Spawn { age, generation } => {
+                let event = self.spawn(age, generation, events);
+                events.push_back(event);
+            }
+            Action::Kill { pid, signal } => {
+                if signal == Signal::ABRT {
+                    self.host.hooks().worker_aborted(pid);
+                }
+                kill(pid, signal);
+            }
             Action::Reap => {
                 // A worker may have become ready since the last look, which makes a difference.
                 events.push_back(self.sights());
@@ -205,11 +235,18 @@ impl<'a> Master<'a> {
                     events.push_back(Event::Ended { pid, how });
                 }
             }
-            Action::Release { age } => {
+            Action::Release { age, exited } => {
+                // Before the slot is freed: the hook sees what the worker has left there.
+                let called = self.host.hooks().worker_gone(age, exited);
                 self.lanes.release(age);
                 if let Some(slot) = self.seats.release(age) {
                     self.scoreboard.slot(slot).free();
                 }
+                self.note(called, events);
+            }
+            Action::Resized(size) => {
+                let called = self.host.hooks().resized(size);
+                self.note(called, events);
             }
             Action::ReopenLogs => log::reopen(),
             Action::ReadConfig => {
@@ -224,25 +261,34 @@ impl<'a> Master<'a> {
                 self.stop_flag.set();
                 self.sockets.close();
                 self.lanes.close();
+                self.host.hooks().stopping();
             }
-            Action::Exit(status) => self.exit = Some(status),
+            // The hook of the last worker may just have failed.
+            Action::Exit(status) => self.exit = Some(self.failed.unwrap_or(status)),
         }
     }
 
     /// Forks a worker. The child never comes back from here.
-    fn spawn(&mut self, age: u64, generation: u64) -> Event {
-        let Some(slot) = self.seats.take(age) else {
+    fn spawn(&mut self, age: u64, generation: u64, events: &mut VecDeque<Event>) -> Event {
+        if self.failed.is_some() {
+            return Event::ForkFailed { age, why: None };
+        }
+        let Some(index) = self.seats.take(age) else {
             let why = format!(
                 "all {} places are taken by workers that have not ended yet. Stop some of them, or \
                  restart the server to make more places.",
                 self.scoreboard.len()
             );
-            return Event::ForkFailed { age, why };
+            return Event::ForkFailed { age, why: Some(why) };
         };
-        let slot = self.scoreboard.slot(slot);
         let mode =
             if self.config.is_threaded() { Mode::Threads(self.config.slots()) } else { Mode::Sync };
-        slot.reset(age, generation, mode);
+        self.scoreboard.slot(index).reset(age, generation, mode);
+        let birth = Birth { age, scoreboard: &self.scoreboard, slot: index };
+        if let Err(failure) = self.host.hooks().before_worker(&birth) {
+            return self.not_forked(age, &failure, events);
+        }
+        let slot = self.scoreboard.slot(index);
         self.lanes.assign(age, generation, self.state.workers(), &self.sockets);
         self.host.before_fork();
         let blocked = signal::block_all();
@@ -251,6 +297,7 @@ impl<'a> Master<'a> {
                 self.sockets.keep_used();
                 self.lanes.keep(age, &mut self.sockets);
                 let seat = Seat {
+                    age,
                     slot,
                     scoreboard: &self.scoreboard,
                     queue: &self.queue,
@@ -265,11 +312,15 @@ impl<'a> Master<'a> {
             }
             Ok(Fork::Parent(pid)) => Event::Forked { age, pid },
             Err(error) => {
-                Event::ForkFailed { age, why: format!("the system refused: {}.", reason(&error)) }
+                let why = format!("the system refused: {}.", reason(&error));
+                Event::ForkFailed { age, why: Some(why) }
             }
         };
         drop(blocked);
         self.host.after_fork_parent();
+        if let Event::Forked { age, pid } = event {
+            self.host.hooks().worker_forked(age, pid);
+        }
         event
     }
 
@@ -317,8 +368,11 @@ impl<'a> Master<'a> {
             Some(_) => Vec::new(),
             None => self.lanes.deserted(&self.sockets, self.state.workers()),
         };
+        let wishes = self.host.hooks().wishes();
         self.host.unlocked(&mut || {
-            let fds = [signals.fd(), bell.fd()].into_iter().chain(watched.iter().map(AsFd::as_fd));
+            let asked = wishes.as_ref().map(|wishes| wishes.fd());
+            let fds = [signals.fd(), bell.fd()].into_iter().chain(asked);
+            let fds = fds.chain(watched.iter().map(AsFd::as_fd));
             let mut fds: Vec<PollFd<'_>> =
                 fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
             // EINTR means that a signal is in the pipe. Nothing else can happen to descriptors that

@@ -56,6 +56,11 @@ impl Sockets {
         self.listeners.extend(others);
     }
 
+    /// Whether they were passed in.
+    pub fn were_passed(&self) -> bool {
+        self.addresses.iter().any(|address| matches!(address, Address::Fd(_)))
+    }
+
     /// `http://127.0.0.1:8000,unix:/run/app.sock`
     pub fn text(&self) -> String {
         let texts: Vec<String> = self.listeners.iter().map(ToString::to_string).collect();
@@ -70,7 +75,7 @@ impl Sockets {
     /// As [`Self::open`]; nothing has changed then.
     pub fn change(&mut self, bind: &[String], opening: Opening) -> Result<bool, Error> {
         // Sockets that were passed in stand above `bind`.
-        if self.addresses.iter().any(|address| matches!(address, Address::Fd(_))) {
+        if self.were_passed() {
             return Ok(false);
         }
         let wanted = parse(bind)?;

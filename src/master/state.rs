@@ -121,7 +121,7 @@ impl State {
             Event::Started => self.started = true,
             Event::Signal(signal) => self.signal(signal, now),
             Event::Forked { age, pid } => self.forked(age, pid),
-            Event::ForkFailed { age, why } => self.fork_failed(age, &why, now),
+            Event::ForkFailed { age, why } => self.fork_failed(age, why.as_deref(), now),
             Event::Ended { pid, how } => self.ended(pid, how, now),
             Event::Seen(sights) => self.seen(sights, now),
             Event::ConfigRead(policy) => self.config_read(policy, now),
@@ -129,6 +129,8 @@ impl State {
                 Level::Error,
                 format!("{why}\nThe configuration in force stays as it is; the workers go on."),
             ),
+            Event::Resized(size) => self.resize(size),
+            Event::Failed(status) => self.fail(status, now),
         }
         if self.stopping.is_some() {
             self.go_on_stopping(now);
@@ -180,6 +182,7 @@ impl State {
                 if let Some(fallback) = &mut self.fallback {
                     fallback.size += 1;
                 }
+                self.actions.push(Action::Resized(self.size));
             }
             Signal::TTOU => self.shrink(now),
             Signal::USR1 => {
@@ -208,10 +211,12 @@ impl State {
         self.actions.extend(signal.map(|signal| Action::Kill { pid, signal }));
     }
 
-    fn fork_failed(&mut self, age: u64, why: &str, now: Duration) {
+    fn fork_failed(&mut self, age: u64, why: Option<&str>, now: Duration) {
         let Some(worker) = self.workers.remove_age(age) else { return };
-        self.actions.push(Action::Release { age });
-        self.log(Level::Error, format!("Cannot start a worker: {why}"));
+        self.actions.push(Action::Release { age, exited: false });
+        if let Some(why) = why {
+            self.log(Level::Error, format!("Cannot start a worker: {why}"));
+        }
         self.lost_while_booting(&worker, "could not be started", now);
     }
 
@@ -221,15 +226,18 @@ impl State {
             self.log(level, text);
             return;
         };
-        self.actions.push(Action::Release { age: worker.age });
         if let Some((level, text)) = obituary::of_worker(pid, &worker, how) {
             self.log(level, text);
         }
+        // A dismissed worker may have failed because it was interrupted.
+        let hopeless = self.stopping.is_none() && !self.ever_ready && !worker.dismissed;
+        let no_boot = [Exit::WorkerBoot, Exit::AppLoad].map(|exit| Ended::Exited(exit as i32));
+        // In gunicorn too, a server that gives up does so without that hook.
+        let exited = !(hopeless && no_boot.contains(&how));
+        self.actions.push(Action::Release { age: worker.age, exited });
         if self.stopping.is_some() {
             return;
         }
-        // A dismissed worker may have failed because it was interrupted.
-        let hopeless = !self.ever_ready && !worker.dismissed;
         if hopeless && how == Ended::Exited(Exit::WorkerBoot as i32) {
             self.halt(Exit::WorkerBoot, "Worker failed to boot.", now);
         } else if hopeless && how == Ended::Exited(Exit::AppLoad as i32) {

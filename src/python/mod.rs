@@ -4,6 +4,7 @@ pub mod compat;
 pub mod conf;
 pub mod environment;
 mod ffi;
+pub mod hooks;
 pub mod interpreter;
 pub mod loader;
 pub mod logging;

@@ -6,12 +6,14 @@
 //! `SystemExit`.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyTuple};
 
+use super::hooks::WorkerHooks;
 use super::{ffi, support};
 use crate::log;
 use crate::sys::process;
@@ -33,9 +35,12 @@ const HANDLED: [Signal; 6] =
 ///
 /// # Errors
 /// The `signal` module does not work.
-pub fn install(py: Python<'_>) -> PyResult<()> {
+pub fn install(py: Python<'_>, hooks: Option<Arc<WorkerHooks>>) -> PyResult<()> {
     dump_crashes(py);
     // Python must know a handler for each: libraries chain to the one they replace.
+    let handle = move |args: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {
+        handle(args, hooks.as_deref())
+    };
     let handler = PyCFunction::new_closure(py, None, None, handle)?;
     let module = py.import("signal")?;
     for signal in HANDLED {
@@ -117,21 +122,22 @@ fn interrupt(number: i32) {
 }
 
 /// What Python calls for a signal: by itself, or because a handler of the application chains to us.
-fn handle(args: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
+fn handle(args: &Bound<'_, PyTuple>, hooks: Option<&WorkerHooks>) -> PyResult<()> {
     let py = args.py();
     let number = Signal::from_raw(args.get_item(0)?.extract()?);
     signal::push(number);
-    if !IN_APPLICATION.load(Ordering::Relaxed) {
+    let abort = number == Signal::ABRT;
+    let urgent = abort || number == Signal::INT || number == Signal::QUIT;
+    if !urgent || !IN_APPLICATION.load(Ordering::Relaxed) {
         return Ok(());
     }
-    if number == Signal::ABRT {
+    if abort {
         tracing::error!("Stacks of the worker when it was aborted:\n{}", support::stacks(py));
-        return Err(PySystemExit::new_err(1));
     }
-    if number == Signal::INT || number == Signal::QUIT {
-        return Err(PySystemExit::new_err(0));
+    if let Some(hooks) = hooks {
+        hooks.signalled(py, number)?;
     }
-    Ok(())
+    Err(PySystemExit::new_err(i32::from(abort)))
 }
 
 /// Has stacks written to the error log when the process crashes, and on the master's demand when it

@@ -5,6 +5,7 @@
 //! whenever the application may have kept one, and a call with an old number is refused.
 
 mod connection;
+mod outcome;
 mod receiving;
 mod sending;
 
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub use self::outcome::Outcome;
 pub use self::receiving::{Incoming, Received};
 pub use self::sending::When;
 use self::sending::{Phase, Response};

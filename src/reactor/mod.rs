@@ -28,7 +28,7 @@ use slab::Slab;
 use self::accept::{Accepting, Intake, Source};
 pub use self::body::{Body, Storage};
 use self::connection::{Connection, State};
-pub use self::exchange::{Exchange, Patience, Progress, Received, Refusal, Summary, When};
+pub use self::exchange::{Exchange, Outcome, Patience, Progress, Received, Refusal, Summary, When};
 use self::held::Held;
 pub use self::job::{Finished, Job, Workspace};
 use self::job::{Ready, Waiting};

@@ -12,8 +12,8 @@ const LOOKS: usize = 100;
 /// The bit of `since` that makes a wait of it. As a time it would be centuries ahead.
 const WAITING: u64 = 1 << 63;
 
-/// The mark of one thread, written by that thread alone: load and store do, nothing has to be added
-/// in one step.
+/// The mark of one thread, written by that thread alone (but for [`Mark::renew_request`]): load and
+/// store do, nothing has to be added in one step.
 #[derive(FromBytes)]
 #[repr(C, align(64))]
 pub struct Mark {
@@ -51,6 +51,20 @@ impl Mark {
     /// Marks the thread idle, after a request or a wait.
     pub fn end_request(&self) {
         self.since.store(0, Ordering::Release);
+    }
+
+    /// A request in progress counts as begun at `now_ns`. From any thread.
+    pub fn renew_request(&self, now_ns: u64) {
+        let since = self.since.load(Ordering::Relaxed);
+        if since != 0 && since & WAITING == 0 {
+            // If the request has ended meanwhile, there is nothing to renew.
+            let _ = self.since.compare_exchange(
+                since,
+                now_ns & !WAITING,
+                Ordering::Release,
+                Ordering::Relaxed,
+            );
+        }
     }
 
     /// Since when a request has been under way, if one is.

@@ -1,14 +1,19 @@
 //! The steps of a worker after the fork, in order.
 
+use std::sync::Arc;
+
 use pyo3::prelude::*;
 
+use super::end::End;
 use super::options::options;
+use super::requests::Requests;
 use super::serve::{FAILED, serve};
 use crate::app::Seat;
 use crate::config::Config;
 use crate::error::{Error, Exit, reason};
 use crate::log;
 use crate::net::listener::Listener;
+use crate::python::hooks::WorkerHooks;
 use crate::python::interpreter;
 use crate::python::loader::{self, LoadError};
 use crate::python::logging;
@@ -17,26 +22,31 @@ use crate::python::wsgi::{Errors, Settings, Wsgi};
 use crate::reactor::Reactor;
 use crate::scoreboard::State;
 use crate::sys::identity::Refused;
-use crate::sys::process;
 
 /// Lives the life of a worker and returns its exit status. `app` is there if it was preloaded.
-pub fn run(seat: &Seat<'_>, app: Option<&Py<PyAny>>) -> i32 {
+pub fn run(seat: &Seat<'_>, app: Option<&Py<PyAny>>, hooks: PyResult<Option<WorkerHooks>>) -> i32 {
     Python::attach(|py| {
-        let status = match boot(py, seat, app) {
-            Ok((apps, reactor)) => {
+        let (hooks, made) = match hooks {
+            Ok(hooks) => (hooks.map(Arc::new), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        let end = End::new(hooks);
+        let booted = made.map_err(Failure::Python).and_then(|()| boot(py, seat, app, end.hooks()));
+        let (status, served) = match booted {
+            Ok(booted) => {
                 let attendant = logging::attend(py);
-                let status = serve(py, seat, reactor, apps).unwrap_or_else(|error| {
+                let status = serve(py, seat, booted, &end).unwrap_or_else(|error| {
                     tracing::error!("The worker cannot wait for events: {error}");
                     FAILED
                 });
                 if let Some(attendant) = attendant {
                     attendant.dismiss(py);
                 }
-                status
+                (status, true)
             }
-            Err(failure) => failure.report(py),
+            Err(failure) => (failure.report(py), false),
         };
-        tracing::info!("Worker exiting (pid: {})", process::getpid());
+        end.farewell(py, served);
         signals::retire(py);
         logging::close(py);
         interpreter::finalize(py);
@@ -95,21 +105,29 @@ impl From<LoadError> for Failure {
     }
 }
 
+/// What a worker serves with.
+pub struct Booted<'a> {
+    /// One for each slot.
+    pub apps: Vec<Wsgi>,
+    pub reactor: Reactor<'a>,
+    /// How many requests it takes before it retires.
+    pub max_requests: Option<u64>,
+}
+
 fn boot<'a>(
     py: Python<'_>,
     seat: &Seat<'a>,
     app: Option<&Py<PyAny>>,
-) -> Result<(Vec<Wsgi>, Reactor<'a>), Failure> {
+    hooks: Option<&Arc<WorkerHooks>>,
+) -> Result<Booted<'a>, Failure> {
     let config = seat.config;
+    if let Some(hooks) = hooks {
+        hooks.post_fork(py)?;
+    }
     take_identity(config)?;
-    signals::install(py)?;
-    let app = if let Some(app) = app {
-        app.clone_ref(py)
-    } else {
-        // The application's code, as in a request: a quick stop need not wait for it.
-        let uri = config.application().unwrap_or_default();
-        signals::in_application(|| loader::load(py, uri))?
-    };
+    signals::install(py, hooks.cloned())?;
+    // Code of the user, as in a request: a quick stop need not wait for it.
+    let app = signals::in_application(|| load(py, seat, app, hooks))?;
     let settings = Settings {
         multithread: config.is_threaded(),
         multiprocess: config.workers > 1,
@@ -118,20 +136,43 @@ fn boot<'a>(
     };
     let apps = (0..config.slots())
         .map(|_| {
-            Wsgi::new(
-                py,
-                app.clone_ref(py),
-                &settings,
-                config.uses_sendfile(&|name| std::env::var(name).ok()),
-            )
+            let around = hooks.and_then(|hooks| hooks.requests()).cloned();
+            let sendfile = config.uses_sendfile(&|name| std::env::var(name).ok());
+            Wsgi::new(py, app.clone_ref(py), &settings, sendfile, around)
         })
         .collect::<PyResult<Vec<_>>>()?;
     let reactor = Reactor::new(seat.listeners, seat.queue, options(config)?).map_err(|error| {
         Error::config(format!("the event loop cannot be set up: {}", reason(&error)))
     })?;
+    let max_requests = match hooks {
+        Some(hooks) => hooks.max_requests(py)?,
+        None => Requests::limit(config),
+    };
     seat.slot.set_state(State::Ready);
     seat.bell.ring();
-    Ok((apps, reactor))
+    Ok(Booted { apps, reactor, max_requests })
+}
+
+/// Loads the application, unless the master or a hook has.
+fn load(
+    py: Python<'_>,
+    seat: &Seat<'_>,
+    preloaded: Option<&Py<PyAny>>,
+    hooks: Option<&Arc<WorkerHooks>>,
+) -> Result<Py<PyAny>, Failure> {
+    let known = match (preloaded, hooks) {
+        (Some(app), _) => Some(app.clone_ref(py)),
+        (None, Some(hooks)) => hooks.application(py)?,
+        (None, None) => None,
+    };
+    let app = match known {
+        Some(app) => app,
+        None => loader::load(py, seat.config.application().unwrap_or_default())?,
+    };
+    if let Some(hooks) = hooks {
+        hooks.post_worker_init(py, &app)?;
+    }
+    Ok(app)
 }
 
 /// Becomes the user that the application is to run as, before any of its code is loaded.

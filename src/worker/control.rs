@@ -48,6 +48,8 @@ pub struct Control<'a> {
     /// There will be no other workers.
     closing: AtomicBool,
     verdict: AtomicI32,
+    /// The signal by which the worker ends at once; 0 for none.
+    ended_by: AtomicI32,
 }
 
 impl<'a> Control<'a> {
@@ -72,6 +74,7 @@ impl<'a> Control<'a> {
             retired: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             verdict: AtomicI32::new(NONE),
+            ended_by: AtomicI32::new(0),
         })
     }
 
@@ -115,10 +118,10 @@ impl<'a> Control<'a> {
         while let Some(signal) = self.signals.read() {
             match signal {
                 Signal::TERM => self.requests.retire(),
-                Signal::INT | Signal::QUIT => self.end(0),
+                Signal::INT | Signal::QUIT => self.end_by(signal, 0),
                 Signal::ABRT => {
                     heeded = Heeded::Abort;
-                    self.end(1);
+                    self.end_by(signal, 1);
                 }
                 Signal::USR1 => log::reopen(),
                 Signal::WINCH => tracing::debug!("worker: SIGWINCH ignored."),
@@ -154,6 +157,18 @@ impl<'a> Control<'a> {
     /// Has the worker end with this exit status, unless it is ending already.
     pub fn end(&self, status: i32) {
         let _ = self.verdict.compare_exchange(NONE, status, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    fn end_by(&self, signal: Signal, status: i32) {
+        let (set, read) = (Ordering::AcqRel, Ordering::Acquire);
+        let _ = self.ended_by.compare_exchange(0, signal.raw(), set, read);
+        self.end(status);
+    }
+
+    /// The signal by which the worker ends at once, if it does.
+    pub fn ended_by(&self) -> Option<Signal> {
+        let signal = self.ended_by.load(Ordering::Acquire);
+        (signal != 0).then(|| Signal::from_raw(signal))
     }
 
     /// The exit status, once the worker is to end.

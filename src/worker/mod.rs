@@ -4,6 +4,7 @@ mod access;
 mod baton;
 mod boot;
 mod control;
+mod end;
 mod options;
 mod overdue;
 mod parking;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::access::{self, Access};
 use super::slot::Slot as Worker;
 use crate::app::{AccessSink, App, Seat};
+use crate::config::Config;
 use crate::http::{HeaderBlock, Reject};
 use crate::log;
 use crate::log::access::AccessLog;
@@ -24,22 +25,21 @@ pub struct Requests<'a> {
     /// Requests left until the worker retires.
     left: Option<AtomicU64>,
     retiring: AtomicBool,
+    /// The log tells of each request, at debug, as gunicorn's default for the hook `pre_request`.
+    says: bool,
 }
 
 impl<'a> Requests<'a> {
-    pub fn new(seat: &Seat<'a>) -> Self {
-        let config = seat.config;
-        let left = (config.max_requests > 0).then(|| {
-            let jitter = random::number() % config.max_requests_jitter.saturating_add(1).max(1);
-            AtomicU64::new(config.max_requests.saturating_add(jitter))
-        });
+    /// `max_requests` is how many there may be until the worker retires.
+    pub fn new(seat: &Seat<'a>, max_requests: Option<u64>, says: bool) -> Self {
         Self {
             slot: seat.slot,
             bell: seat.bell,
             access: log::access_log(),
             pid: process::getpid().get().unsigned_abs(),
-            left,
+            left: max_requests.map(|most| AtomicU64::new(most.max(1))),
             retiring: AtomicBool::new(false),
+            says,
         }
     }
 
@@ -53,6 +53,12 @@ impl<'a> Requests<'a> {
         if let Some(log) = &self.access {
             access::of_given_up(log, exchange, line, elapsed, self.pid);
         }
+    }
+
+    /// How many requests a worker of this configuration takes.
+    pub fn limit(config: &Config) -> Option<u64> {
+        let jitter = || random::number() % config.max_requests_jitter.saturating_add(1).max(1);
+        (config.max_requests > 0).then(|| config.max_requests.saturating_add(jitter()))
     }
 
     /// Lets the worker end once its connections have.
@@ -80,6 +86,10 @@ impl<'a> Requests<'a> {
                 "Dropped the header {}: its name has an underscore (header_map = drop).",
                 name.escape_ascii()
             );
+        }
+        if self.says {
+            let path = request.head.path_and_query().0;
+            tracing::debug!("{} {}", method.escape_ascii(), path.escape_ascii());
         }
         let mark = self.slot.mark(slot.index);
         mark.begin_request(time::monotonic_coarse_ns(), method, target);

@@ -9,33 +9,30 @@ use std::thread::{self, Scope};
 use pyo3::prelude::*;
 
 use super::baton::Baton;
+use super::boot::Booted;
 use super::control::Control;
+use super::end::End;
 use super::overdue::Overdue;
 use super::parking::Parking;
 use super::requests::Requests;
 use super::slot::Slot;
 use super::stand_by::StandBy;
 use crate::app::Seat;
-use crate::python::wsgi::Wsgi;
-use crate::reactor::Reactor;
 use crate::sys::ring::Ring;
 use crate::sys::signal;
 
 /// Exit status of a worker that failed after it was ready.
 pub const FAILED: i32 = 255;
 
-/// Serves until the worker's end; returns its exit status. There is a slot for each of `apps`.
+/// Serves until the worker's end; returns its exit status.
 ///
 /// # Errors
 /// The event loop does not work, or there is no thread to be had.
-pub fn serve(
-    py: Python<'_>,
-    seat: &Seat<'_>,
-    mut reactor: Reactor<'_>,
-    mut apps: Vec<Wsgi>,
-) -> io::Result<i32> {
+pub fn serve(py: Python<'_>, seat: &Seat<'_>, booted: Booted<'_>, end: &End) -> io::Result<i32> {
+    let Booted { mut apps, mut reactor, max_requests } = booted;
     let exchanges: Vec<_> = apps.iter().map(|_| reactor.exchange()).collect();
-    let requests = Requests::new(seat);
+    let says = end.hooks().and_then(|hooks| hooks.requests()).is_none_or(|hooks| !hooks.precede());
+    let requests = Requests::new(seat, max_requests, says);
     if let Some(log) = requests.access() {
         reactor.accompany(Arc::clone(log));
     }
@@ -70,10 +67,10 @@ pub fn serve(
         start(scope, &stand_by)?;
         match (&slots[..], &mut apps[..]) {
             ([slot], [app]) if !threaded => slot.run(py, app),
-            _ => threads::run(py, scope, &slots, apps, &ended),
+            _ => threads::run(py, scope, &slots, apps, &ended, end),
         }
     })?;
-    Ok(control.verdict().unwrap_or_default())
+    Ok(end.signalled(py, control.ended_by(), control.verdict().unwrap_or_default()))
 }
 
 /// Starts the stand-by thread.

@@ -197,7 +197,7 @@ fn missing_settings_are_refused(kind: ServerKind) {
         assert_refused(&outcome, status, name, name);
     }
     for text in
-        ["certfile = 'x.pem'", "def post_fork(server, worker):\n    pass", "root_path = '/x'"]
+        ["certfile = 'x.pem'", "def on_dirty_starting(arbiter):\n    pass", "root_path = '/x'"]
     {
         let outcome = Builder::new(kind)
             .app("echo:app")

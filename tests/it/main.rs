@@ -12,6 +12,7 @@ mod django;
 mod flask;
 mod forms;
 mod harness;
+mod hooks;
 mod hostile;
 mod layers;
 mod site;

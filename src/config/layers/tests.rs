@@ -147,9 +147,9 @@ fn a_file_in_toml_takes_the_place_of_the_conf_file() {
     std::fs::write(&path, "workers = 'x'").unwrap();
     let error = refused(&line(""), &[], Files::default());
     assert!(error.starts_with("Invalid value for workers: x\n\n\nError: invalid lit"), "{error}");
-    std::fs::write(&path, "ssl_context = 'shop.hook'").unwrap();
+    std::fs::write(&path, "dirty_post_fork = 'shop.hook'").unwrap();
     let error = refused(&line(""), &[], Files::default());
-    assert!(error.contains("'ssl_context' yet (ssl_context in /"), "{error}");
+    assert!(error.contains("'dirty_post_fork' yet (dirty_post_fork in /"), "{error}");
 }
 
 #[test]
@@ -210,15 +210,15 @@ fn what_is_not_there_yet_is_refused_unless_it_asks_for_nothing() {
     let error = refused("app:app", &[("GUNICORN_CMD_ARGS", "--certfile x")], Files::default());
     assert!(error.contains("(--certfile in GUNICORN_CMD_ARGS)"), "{error}");
     // The validator comes first.
-    let files = conf(&[("ssl_context", function("f", 3).into())]);
+    let files = conf(&[("dirty_post_fork", function("f", 3).into())]);
     let error = refused("app:app -c c.py", &[], files);
-    assert!(error.contains("\nError: Value must have an arity of: 2 (ssl_context in c.py)"));
-    let files = conf(&[("ssl_context", "shop.hook".into())]);
+    assert!(error.contains("\nError: Value must have an arity of: 2 (dirty_post_fork in c.py)"));
+    let files = conf(&[("dirty_post_fork", "shop.hook".into())]);
     let error = refused("app:app -c c.py", &[], files);
-    assert!(error.contains("'ssl_context' yet (ssl_context in c.py)"), "{error}");
-    let files = conf(&[("ssl_context", "shop.other".into())]);
+    assert!(error.contains("'dirty_post_fork' yet (dirty_post_fork in c.py)"), "{error}");
+    let files = conf(&[("dirty_post_fork", "shop.other".into())]);
     let error = refused("app:app -c c.py", &[], files);
-    assert!(error.ends_with("\nError: no shop.other (ssl_context in c.py)\n"), "{error}");
+    assert!(error.ends_with("\nError: no shop.other (dirty_post_fork in c.py)\n"), "{error}");
 
     let files = conf(&[("http2_cleartext", false.into()), ("dirty_apps", Value::None)]);
     let line = "app:app -c c.py --no-control-socket --cert-reqs 0x0 --http-protocols H1";

@@ -8,7 +8,6 @@ macro_rules! hooks {
             metavar: "",
             default: Value::Unset("OnStarting.on_starting"),
             reload: Restart,
-            unbuilt: [],
         }
 
         /// Called in the master when it reloads on HUP: `on_reload(server)`.
@@ -17,7 +16,6 @@ macro_rules! hooks {
             metavar: "",
             default: Value::Unset("OnReload.on_reload"),
             reload: Live,
-            unbuilt: [],
         }
 
         /// Called in the master when it listens, before the first worker: `when_ready(server)`.
@@ -26,7 +24,6 @@ macro_rules! hooks {
             metavar: "",
             default: Value::Unset("WhenReady.when_ready"),
             reload: Restart,
-            unbuilt: [],
         }
 
         /// Called in the master before each worker is forked: `pre_fork(server, worker)`.
@@ -35,7 +32,6 @@ macro_rules! hooks {
             metavar: "",
             default: Value::Unset("Prefork.pre_fork"),
             reload: Live,
-            unbuilt: [],
         }
 
         /// Called in each worker right after it was forked: `post_fork(server, worker)`.
@@ -44,7 +40,6 @@ macro_rules! hooks {
             metavar: "",
             default: Value::Unset("Postfork.post_fork"),
             reload: Workers,
-            unbuilt: [],
         }
 
         /// Called in each worker that has loaded the application: `post_worker_init(worker)`.
@@ -53,7 +48,6 @@ macro_rules! hooks {
             metavar: "",
             default: Value::Unset("PostWorkerInit.post_worker_init"),
             reload: Workers,
-            unbuilt: [],
         }
 
         /// Called in a worker that gets INT or QUIT, or reloads by itself: `worker_int(worker)`.
@@ -62,7 +56,6 @@ macro_rules! hooks {
             metavar: "",
             default: Value::Unset("WorkerInt.worker_int"),
             reload: Workers,
-            unbuilt: [],
         }
 
         /// Called in a worker that gets ABRT, as at its `timeout`: `worker_abort(worker)`.
@@ -71,7 +64,6 @@ macro_rules! hooks {
             metavar: "",
             default: Value::Unset("WorkerAbort.worker_abort"),
             reload: Workers,
-            unbuilt: [],
         }
 
         /// Called before a new master is executed on USR2: `pre_exec(server)`.
@@ -80,7 +72,6 @@ macro_rules! hooks {
             metavar: "",
             default: Value::Unset("PreExec.pre_exec"),
             reload: Live,
-            unbuilt: [],
         }
 
         /// Called in a worker before each request: `pre_request(worker, req)`.
@@ -89,7 +80,6 @@ macro_rules! hooks {
             metavar: "",
             default: Value::Unset("PreRequest.pre_request"),
             reload: Workers,
-            unbuilt: [],
         }
 
         /// Called in a worker after each request: `post_request(worker, req, environ, resp)`.
@@ -100,7 +90,6 @@ macro_rules! hooks {
             metavar: "",
             default: Value::Unset("PostRequest.post_request"),
             reload: Workers,
-            unbuilt: [],
         }
 
         /// Called in the master when a worker has ended: `child_exit(server, worker)`.
@@ -109,7 +98,6 @@ macro_rules! hooks {
             metavar: "",
             default: Value::Unset("ChildExit.child_exit"),
             reload: Live,
-            unbuilt: [],
         }
 
         /// Called in a worker when it ends: `worker_exit(server, worker)`.
@@ -118,7 +106,6 @@ macro_rules! hooks {
             metavar: "",
             default: Value::Unset("WorkerExit.worker_exit"),
             reload: Workers,
-            unbuilt: [],
         }
 
         /// Called in the master when the number of workers is set: `nworkers_changed(server, new, old)`.
@@ -129,7 +116,6 @@ macro_rules! hooks {
             metavar: "",
             default: Value::Unset("NumWorkersChanged.nworkers_changed"),
             reload: Live,
-            unbuilt: [],
         }
 
         /// Called in the master before it exits: `on_exit(server)`.
@@ -138,7 +124,6 @@ macro_rules! hooks {
             metavar: "",
             default: Value::Unset("OnExit.on_exit"),
             reload: Live,
-            unbuilt: [],
         }
 
         /// Called to make the `ssl.SSLContext` for TLS: `ssl_context(config, default_factory)`.
@@ -147,7 +132,6 @@ macro_rules! hooks {
             metavar: "",
             default: Value::Unset("NewSSLContext.ssl_context"),
             reload: Workers,
-            unbuilt: [],
         }
     } } };
 }

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use super::*;
+use crate::app::Hooks;
 use crate::scoreboard;
 
 /// The test that calls [`be_the_server_if_asked`].
@@ -109,6 +110,8 @@ impl Workers {
     }
 }
 
+impl Hooks for Workers {}
+
 impl Host for Workers {
     fn before_fork(&mut self) {}
     fn after_fork_parent(&mut self) {}
@@ -125,6 +128,10 @@ impl Host for Workers {
 
     fn restore(&mut self, _: &Config) {
         Self::say("restored");
+    }
+
+    fn hooks(&mut self) -> &mut dyn Hooks {
+        self
     }
 
     fn work(&mut self, seat: Seat<'_>) -> i32 {

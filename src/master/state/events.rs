@@ -52,7 +52,8 @@ pub enum Event {
     /// [`Action::Spawn`] could not be done; a sentence why.
     ForkFailed {
         age: u64,
-        why: String,
+        /// `None` if that has been told already.
+        why: Option<String>,
     },
     /// A child was reaped.
     Ended {
@@ -65,6 +66,10 @@ pub enum Event {
     ConfigRead(Policy),
     /// [`Action::ReadConfig`] failed and everything is as it was; a sentence why.
     ConfigRefused(String),
+    /// A hook has asked for so many workers.
+    Resized(usize),
+    /// A hook has failed, which the log tells of: the server stops at once, with this status.
+    Failed(i32),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +98,11 @@ pub enum Action {
     /// The worker is gone: its slot is free.
     Release {
         age: u64,
+        /// The hook `child_exit` is due.
+        exited: bool,
     },
+    /// A signal has changed the size of the pool.
+    Resized(usize),
     ReopenLogs,
     /// Answered by [`Event::ConfigRead`] or [`Event::ConfigRefused`].
     ReadConfig,

@@ -16,18 +16,25 @@ impl State {
         if let Some(fallback) = &mut self.fallback {
             fallback.size = fallback.size.saturating_sub(1).max(1);
         }
+        self.actions.push(Action::Resized(self.size));
         if self.workers.count(Worker::stays) > self.size {
             self.dismiss_oldest(1, |_| true, now);
+        }
+    }
+
+    /// A hook asks for so many workers.
+    pub(super) fn resize(&mut self, size: usize) {
+        self.size = size;
+        if let Some(fallback) = &mut self.fallback {
+            fallback.size = size;
         }
     }
 
     /// WINCH in a daemon: the pool is to be empty, until HUP or TTIN.
     pub(super) fn send_all_away(&mut self) {
         self.log(Level::Info, "graceful stop of workers");
-        self.size = 0;
-        if let Some(fallback) = &mut self.fallback {
-            fallback.size = 0;
-        }
+        self.resize(0);
+        self.actions.push(Action::Resized(self.size));
     }
 
     pub(super) fn config_read(&mut self, policy: Policy, now: Duration) {

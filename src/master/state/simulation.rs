@@ -25,6 +25,10 @@ enum Step {
     Config(Option<usize>),
     /// The next fork fails.
     NoFork,
+    /// A hook asks for so many workers.
+    Resize(usize),
+    /// A hook fails.
+    Fail,
     /// Time passes, in milliseconds.
     Wait(u64),
     /// Nothing happens until the deadline.
@@ -61,6 +65,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (any::<usize>(), ends()).prop_map(|(which, how)| Step::Ends(which, how)),
         1 => proptest::option::weighted(0.8, 1_usize..6).prop_map(Step::Config),
         1 => Just(Step::NoFork),
+        1 => (0_usize..6).prop_map(Step::Resize),
+        1 => proptest::bool::weighted(0.05)
+            .prop_map(|fails| if fails { Step::Fail } else { Step::Sleep }),
         3 => (0_u64..40_000).prop_map(Step::Wait),
         3 => Just(Step::Sleep),
     ];
@@ -123,13 +130,16 @@ impl World {
         let mut events = vec![event];
         while let Some(event) = events.pop() {
             assert_eq!(self.left, None, "something happens after the end");
-            let ttou = matches!(event, Event::Signal(Signal::TTOU));
+            let fewer = matches!(event, Event::Signal(Signal::TTOU) | Event::Resized(_));
             let unproven = self.state.fallback.is_some();
-            for action in self.state.on(event, self.now) {
+            let actions = self.state.on(event, self.now);
+            // The generation returned to may be larger than what was asked for meanwhile.
+            let may_retire = fewer || !unproven || actions.contains(&Action::Rollback);
+            for action in actions {
                 assert_eq!(self.left, None, "an action after the last");
                 match action {
                     Action::Spawn { age, generation } => events.push(self.spawn(age, generation)),
-                    Action::Kill { pid, signal } => self.kill(pid, signal, ttou || !unproven),
+                    Action::Kill { pid, signal } => self.kill(pid, signal, may_retire),
                     Action::ReadConfig => events.push(match self.config {
                         Some(workers) => {
                             self.last_policy = workers;
@@ -140,9 +150,10 @@ impl World {
                     Action::CloseListeners => self.stopped = true,
                     Action::Exit(status) => self.left = Some(status),
                     Action::Log(_, text) => assert!(!text.is_empty()),
-                    Action::Release { age } => {
+                    Action::Release { age, .. } => {
                         assert!(self.processes.values().all(|process| process.age != age));
                     }
+                    Action::Resized(size) => assert_eq!(size, self.state.size),
                     Action::Reap | Action::ReopenLogs | Action::Commit | Action::Rollback => {}
                 }
             }
@@ -155,7 +166,7 @@ impl World {
         let stays = self.state.count_current(Worker::stays);
         assert!(stays <= self.state.size, "more than the size of the pool");
         if std::mem::take(&mut self.fork_fails) {
-            return Event::ForkFailed { age, why: "no more processes".to_owned() };
+            return Event::ForkFailed { age, why: Some("no more processes".to_owned()) };
         }
         let pid = Pid::new(self.next_pid).unwrap();
         self.next_pid += 1;
@@ -270,6 +281,8 @@ impl World {
             }
             Step::Config(outcome) => self.config = outcome,
             Step::NoFork => self.fork_fails = true,
+            Step::Resize(size) => self.send(Event::Resized(size)),
+            Step::Fail => self.send(Event::Failed(255)),
             Step::Wait(millis) => {
                 self.now += Duration::from_millis(millis);
                 self.look();

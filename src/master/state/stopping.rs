@@ -54,6 +54,14 @@ impl State {
         self.stop(Signal::TERM, exit as i32, Some(reason), now);
     }
 
+    /// A hook has failed: the server cannot go on as the user wants it to.
+    pub(super) fn fail(&mut self, status: i32, now: Duration) {
+        match &mut self.stopping {
+            Some(stopping) => stopping.status = status,
+            None => self.stop(Signal::QUIT, status, None, now),
+        }
+    }
+
     /// Begins to stop: `signal` TERM lets workers finish their requests, QUIT does not.
     pub(super) fn stop(
         &mut self,

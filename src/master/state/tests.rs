@@ -122,7 +122,7 @@ fn a_healthy_worker_is_replaced_at_once_however_it_dies() {
     let mut bench = Bench::serving(2);
     let actions = bench.dies_of(1, Signal::KILL);
     assert_eq!(spawned(&actions), [3]);
-    assert!(actions.contains(&Action::Release { age: 1 }));
+    assert!(actions.contains(&Action::Release { age: 1, exited: true }));
     assert!(logged(&actions, Level::Error, "Perhaps out of memory?"));
     assert_eq!(spawned(&bench.exits(2, 9)), [4]);
     // Even a young one, if it was killed from outside.
@@ -409,10 +409,10 @@ fn a_retiring_worker_is_replaced_before_it_is_gone() {
 fn a_fork_that_fails_is_tried_again_later() {
     let mut state = State::new(policy(1));
     state.on(Event::Started, SECOND);
-    let why = "no more processes".to_owned();
+    let why = Some("no more processes".to_owned());
     let actions = state.on(Event::ForkFailed { age: 1, why }, SECOND);
     assert!(logged(&actions, Level::Error, "Cannot start a worker: no more processes"));
-    assert!(actions.contains(&Action::Release { age: 1 }));
+    assert!(actions.contains(&Action::Release { age: 1, exited: false }));
     let retry = state.deadline().unwrap();
     assert_eq!(spawned(&state.on(Event::Seen(Vec::new()), retry)), [2]);
 }
@@ -424,4 +424,57 @@ fn strangers_are_reaped_without_a_word_at_info() {
     let actions = bench.exits(50, 1);
     assert!(logged(&actions, Level::Debug, "Reaped unknown child process (pid:150, status:256)"));
     assert_eq!(actions.len(), 1);
+}
+
+#[test]
+fn a_hook_sets_the_size_of_the_pool() {
+    let mut bench = Bench::serving(1);
+    assert_eq!(spawned(&bench.on(Event::Resized(3))), [2, 3]);
+    bench.ready(2);
+    bench.ready(3);
+    let actions = bench.on(Event::Resized(1));
+    assert_eq!(killed(&actions), [kill(1, Signal::TERM), kill(2, Signal::TERM)]);
+    // The hook that has asked knows; signals count from there.
+    assert!(!actions.iter().any(|action| matches!(action, Action::Resized(_))));
+    assert!(bench.signal(Signal::TTIN).contains(&Action::Resized(2)));
+    // A trial that fails returns to the size asked for meanwhile.
+    bench.ready(4);
+    bench.reload(3);
+    assert_eq!(bench.state.size(), 3);
+    bench.on(Event::Resized(2));
+    for age in 5..=7 {
+        bench.exits(age, 3);
+    }
+    assert!(bench.state.standing() != Standing::OnTrial);
+    assert_eq!(bench.state.size(), 2);
+}
+
+#[test]
+fn a_hook_that_fails_ends_the_server_quickly() {
+    let mut bench = Bench::serving(2);
+    let actions = bench.on(Event::Failed(255));
+    assert!(actions.contains(&Action::CloseListeners));
+    assert_eq!(killed(&actions), [kill(1, Signal::QUIT), kill(2, Signal::QUIT)]);
+    bench.exits(1, 0);
+    let actions = bench.exits(2, 0);
+    assert!(actions.contains(&Action::Release { age: 2, exited: true }));
+    assert_eq!(actions.last(), Some(&Action::Exit(255)));
+    // During a stop it only changes the status.
+    let mut bench = Bench::serving(1);
+    bench.signal(Signal::TERM);
+    assert!(killed(&bench.on(Event::Failed(1))).is_empty());
+    assert_eq!(bench.exits(1, 0).last(), Some(&Action::Exit(1)));
+}
+
+#[test]
+fn a_server_that_gives_up_does_not_tell_of_the_workers_that_made_it() {
+    for status in [3, 4] {
+        let mut bench = Bench::start(2);
+        let actions = bench.exits(1, status);
+        assert!(actions.contains(&Action::Release { age: 1, exited: false }));
+        let actions = bench.exits(2, status);
+        assert!(actions.contains(&Action::Release { age: 2, exited: true }));
+    }
+    let mut bench = Bench::serving(1);
+    assert!(bench.exits(1, 3).contains(&Action::Release { age: 1, exited: true }));
 }

@@ -5,12 +5,13 @@ use pyo3::prelude::*;
 
 use super::config;
 use crate::python::wsgi::{Input, identity};
-use crate::python::{logging, support};
+use crate::python::{hooks, logging, support};
 use crate::reactor::server_name;
 use crate::sys::proctitle;
 
 /// Puts the functions into the module.
 pub fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    hooks::fill(module)?;
     module.add("SERVER", server_name::DEFAULT)?;
     module.add("SERVER_SOFTWARE", identity::SERVER_SOFTWARE)?;
     let app_import_error = support::module(module.py())?.getattr("AppImportError")?;

@@ -98,7 +98,6 @@ impl PythonLog {
     ///
     /// # Errors
     /// What the logger's class raises.
-    #[allow(dead_code, reason = "for hooks")]
     pub fn objects<'py>(
         &self,
         py: Python<'py>,

@@ -11,11 +11,13 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use super::callables::Callables;
 use super::environ::{Environ, Settings};
 use super::file_wrapper::FileWrapper;
+use super::input::Input;
 use super::start_response::{self, ClientGone, RefusedBody};
 use super::variables::Shown;
 use crate::app::{AccessSink, App, Variables};
 use crate::http::Reject;
 use crate::python::ffi::HeldBytes;
+use crate::python::hooks::{Current, RequestHooks};
 use crate::python::loader::exit_status;
 use crate::python::{interpreter, logging, support};
 use crate::reactor::{Exchange, Refusal, Request, Shared, When};
@@ -29,6 +31,7 @@ pub struct Wsgi {
     sendfile: bool,
     /// Where a logger in Python writes the access log.
     access: Option<Arc<logging::Access>>,
+    hooks: Option<Arc<RequestHooks>>,
 }
 
 impl Wsgi {
@@ -39,10 +42,11 @@ impl Wsgi {
         app: Py<PyAny>,
         settings: &Settings,
         sendfile: bool,
+        hooks: Option<Arc<RequestHooks>>,
     ) -> PyResult<Self> {
         let environ = Environ::new(py, settings)?;
         let access = logging::Access::new(py).map(Arc::new);
-        Ok(Self { app, environ, callables: None, sendfile, access })
+        Ok(Self { app, environ, callables: None, sendfile, access, hooks })
     }
 
     /// The callables of the next request.
@@ -81,42 +85,95 @@ impl App for Wsgi {
         let python = self.access.clone().map(|access| (access, Instant::now()));
         let python = python.as_ref();
         Python::attach(|py| {
-            let (start, serial) = match self.callables(py, exchange) {
-                Ok(callables) => (callables.start.clone_ref(py), callables.serial),
-                Err(error) => {
-                    return Turn { py, request: &request, exchange, access, python }
-                        .failed(&error, None);
-                }
+            let prepared = self.prepare(py, &mut request, exchange);
+            let mut turn = Turn { py, request: &request, exchange, access, python, hooked: None };
+            let outcome = match &prepared {
+                Ok(prepared) => self.answer(&mut turn, prepared),
+                Err(error) => Err(Failed { error: error.clone_ref(py), environ: None }),
             };
-            let environ = match self.environ.build(py, &mut request, exchange, serial) {
-                Ok(Ok(environ)) => environ,
-                Ok(Err(outside)) => {
-                    let reject = Reject::script_name(&outside.path, &outside.script_name);
-                    Turn { py, request: &request, exchange, access, python }.refused(&reject, None);
-                    return;
-                }
-                Err(error) => {
-                    return Turn { py, request: &request, exchange, access, python }
-                        .failed(&error, None);
-                }
-            };
-            let mut turn = Turn { py, request: &request, exchange, access, python };
-            let sendfile = self.sendfile;
-            let called = worker_only(py, self.app.bind(py).call1((&environ, start)));
-            let result = called.and_then(|iterable| {
-                let sent = send_body(&iterable, exchange, serial, sendfile);
-                turn.tell_dropped();
-                if sent.is_ok() {
-                    turn.log(Some(&environ));
-                }
-                close(&iterable, &mut turn, sent.is_ok());
-                sent
-            });
-            if let Err(error) = result {
-                turn.failed(&error, Some(&environ));
+            if let Err(Failed { error, environ }) = outcome {
+                turn.failed(&error, environ.as_ref());
             }
             self.let_go_of_socket(py, exchange);
         });
+    }
+}
+
+/// What a request is answered with.
+struct Prepared {
+    start: Py<PyAny>,
+    serial: u64,
+    /// Its body, if it has one.
+    input: Option<Py<Input>>,
+}
+
+/// An exception that came out of the application, or of a hook before it, with the environ if there
+/// was one.
+struct Failed<'py> {
+    error: PyErr,
+    environ: Option<Bound<'py, PyDict>>,
+}
+
+impl From<PyErr> for Failed<'_> {
+    fn from(error: PyErr) -> Self {
+        Self { error, environ: None }
+    }
+}
+
+impl Wsgi {
+    fn prepare(
+        &mut self,
+        py: Python<'_>,
+        request: &mut Request<'_>,
+        exchange: &Arc<Exchange>,
+    ) -> PyResult<Prepared> {
+        let callables = self.callables(py, exchange)?;
+        let (start, serial) = (callables.start.clone_ref(py), callables.serial);
+        Ok(Prepared { start, serial, input: Environ::input(py, request, exchange, serial)? })
+    }
+
+    fn answer<'py>(
+        &mut self,
+        turn: &mut Turn<'_, '_, '_, 'py>,
+        prepared: &Prepared,
+    ) -> Result<(), Failed<'py>> {
+        let Self { app, environ, sendfile, hooks, .. } = self;
+        let Prepared { start, serial, input } = prepared;
+        let py = turn.py;
+        if let Some(hooks) = hooks {
+            let body = input.as_ref().unwrap_or(environ.empty_input());
+            let current = turn.hooked.insert(hooks.begin(py, turn.request, body.bind(py))?);
+            worker_only(py, current.pre_request(py))?;
+        }
+        let environ = match environ.build(py, turn.request, input.as_ref())? {
+            Ok(environ) => environ,
+            Err(outside) => {
+                let reject = Reject::script_name(&outside.path, &outside.script_name);
+                turn.after(None);
+                turn.refused(&reject, None);
+                return Ok(());
+            }
+        };
+        if let Some(current) = &turn.hooked {
+            current.amend(py, &environ, turn.exchange)?;
+        }
+        let called = worker_only(py, app.bind(py).call1((&environ, start)));
+        let result = called.and_then(|iterable| {
+            let sent = send_body(&iterable, turn.exchange, *serial, *sendfile);
+            turn.tell_dropped();
+            if sent.is_ok() {
+                turn.log(Some(&environ));
+            }
+            close(&iterable, turn, sent.is_ok());
+            sent
+        });
+        match result {
+            Ok(()) => {
+                turn.after(Some(&environ));
+                Ok(())
+            }
+            Err(error) => Err(Failed { error, environ: Some(environ) }),
+        }
     }
 }
 
@@ -128,6 +185,8 @@ struct Turn<'a, 's, 'r, 'py> {
     access: Option<&'s mut (dyn AccessSink + 's)>,
     /// A logger in Python, and when the request began.
     python: Option<&'a (Arc<logging::Access>, Instant)>,
+    /// For the hook behind the request.
+    hooked: Option<Current<'py>>,
 }
 
 impl Turn<'_, '_, '_, '_> {
@@ -139,6 +198,13 @@ impl Turn<'_, '_, '_, '_> {
              per RFC 9110.",
             String::from_utf8_lossy(self.request.head.method())
         );
+    }
+
+    /// Calls the hook `post_request`, once.
+    fn after(&mut self, environ: Option<&Bound<'_, PyDict>>) {
+        if let Some(current) = self.hooked.take() {
+            current.post_request(self.py, environ, self.exchange);
+        }
     }
 
     /// Writes the access log line.
@@ -162,6 +228,8 @@ impl Turn<'_, '_, '_, '_> {
 
     /// Tells client and log of an exception that came out of the application.
     fn failed(&mut self, error: &PyErr, environ: Option<&Bound<'_, PyDict>>) {
+        // Before the answer, which would change what the hook sees of the application's.
+        self.after(environ);
         let py = self.py;
         if error.is_instance_of::<ClientGone>(py) {
             tracing::debug!("Ignored premature client disconnection.");

@@ -123,13 +123,30 @@ impl Environ {
         Ok(())
     }
 
-    /// The environ of one request. Takes the body out of it.
-    pub fn build<'py>(
-        &mut self,
-        py: Python<'py>,
+    /// What the body of a request is read from, taken out of it; `None` if it has none.
+    pub fn input(
+        py: Python<'_>,
         request: &mut Request<'_>,
         exchange: &Arc<Exchange>,
         serial: u64,
+    ) -> PyResult<Option<Py<Input>>> {
+        match std::mem::replace(&mut request.body, Body::Empty) {
+            Body::Empty => Ok(None),
+            body => Py::new(py, Input::new(body, exchange, serial)).map(Some),
+        }
+    }
+
+    /// What a request without a body has for it.
+    pub fn empty_input(&self) -> &Py<Input> {
+        &self.fixed.empty_input
+    }
+
+    /// The environ of one request.
+    pub fn build<'py>(
+        &mut self,
+        py: Python<'py>,
+        request: &Request<'_>,
+        input: Option<&Py<Input>>,
     ) -> PyResult<Result<Bound<'py, PyDict>, OutsideScriptName>> {
         let head = &request.head;
         let fixed = &self.fixed;
@@ -160,11 +177,9 @@ impl Environ {
             let scheme = if https { intern!(py, "https") } else { intern!(py, "http") };
             environ.set_item(intern!(py, "wsgi.url_scheme"), scheme)?;
         }
-        match std::mem::replace(&mut request.body, Body::Empty) {
-            // The prepared value: nothing can be changed about an empty stream.
-            Body::Empty => {}
-            body => environ
-                .set_item(&self.fixed.input, Py::new(py, Input::new(body, exchange, serial))?)?,
+        // Else the prepared value: nothing can be changed about an empty stream.
+        if let Some(input) = input {
+            environ.set_item(&self.fixed.input, input)?;
         }
         self.set_headers(py, &environ, head)?;
         if self.prepared[request.listener].unix {

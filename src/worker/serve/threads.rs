@@ -16,6 +16,7 @@ use crate::sys::process;
 use crate::sys::ring::Ring;
 use crate::sys::socket;
 use crate::worker::control::Heeded;
+use crate::worker::end::End;
 use crate::worker::slot::{Slot, python_handlers};
 
 /// Runs all slots until the worker's end.
@@ -25,6 +26,7 @@ pub fn run<'scope>(
     slots: &'scope [Slot<'_, '_>],
     apps: Vec<Wsgi>,
     ended: &'scope Ring,
+    end: &End,
 ) -> io::Result<()> {
     let mut threads = Vec::with_capacity(slots.len());
     for (slot, app) in slots.iter().zip(apps) {
@@ -39,7 +41,8 @@ pub fn run<'scope>(
     if control.verdict() != Some(0) || control.has_busy() {
         // Threads cannot be ended, and the interpreter cannot with threads in it.
         py.detach(|| control.wait_for_reports());
-        leave(py, control.verdict().unwrap_or(FAILED));
+        let status = control.verdict().unwrap_or(FAILED);
+        leave(py, end, end.signalled(py, control.ended_by(), status));
     }
     py.detach(|| threads.into_iter().for_each(|thread| drop(thread.join())));
     Ok(())
@@ -110,8 +113,8 @@ fn wait(py: Python<'_>, slot: &Slot<'_, '_>, ended: &Ring) {
 }
 
 /// Ends the process although slots are in the application.
-fn leave(py: Python<'_>, status: i32) -> ! {
-    tracing::info!("Worker exiting (pid: {})", process::getpid());
+fn leave(py: Python<'_>, end: &End, status: i32) -> ! {
+    end.farewell(py, true);
     interpreter::wind_up(py);
     py.detach(log::flush);
     process::exit_now(status)

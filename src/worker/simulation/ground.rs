@@ -119,6 +119,7 @@ impl Ground {
 
     pub fn seat(&self, number: usize) -> Seat<'_> {
         Seat {
+            age: number as u64,
             slot: self.scoreboard.slot(number),
             scoreboard: &self.scoreboard,
             queue: &self.queue,

@@ -28,7 +28,10 @@ pub fn run(seed: u64, steps: u64) -> Tally {
         let ground = Ground::new(&mut dice, dir.path());
         let seats: Vec<_> = (0..LIVES).map(|number| ground.seat(number)).collect();
         let exchanges: Vec<_> = (0..LIVES).map(|_| ground.exchanges()).collect();
-        let requests: Vec<_> = seats.iter().map(Requests::new).collect();
+        let requests: Vec<_> = seats
+            .iter()
+            .map(|seat| Requests::new(seat, Requests::limit(seat.config), true))
+            .collect();
         let overdue: Vec<_> = (0..LIVES)
             .map(|number| Overdue::new(&seats[number], &exchanges[number], &requests[number]))
             .collect();
