@@ -133,7 +133,7 @@ fn check_head(input: &Input<'_>, status: &[u8], code: u16, block: &HeaderBlock) 
     let mut out = before.to_vec();
     let mut dates = DateCache::new();
     let date = *dates.get(input.seed >> (input.seed % 64));
-    encode_head(&mut out, &plan, status, b"rgunicorn", &date, block);
+    encode_head(&mut out, &plan, status, Some(b"rgunicorn"), &date, block);
     let wire = out.strip_prefix(before).expect("it is appended");
 
     let lines = lines(wire);

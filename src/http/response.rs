@@ -69,12 +69,12 @@ pub fn encode_head(
     out: &mut Vec<u8>,
     plan: &Plan,
     status: &[u8],
-    server: &[u8],
+    server: Option<&[u8]>,
     date: &[u8; DATE_LEN],
     block: &HeaderBlock,
 ) {
     const OWN: usize = 160;
-    out.reserve(OWN + status.len() + server.len() + block.size());
+    out.reserve(OWN + status.len() + server.map_or(0, <[u8]>::len) + block.size());
     match plan.minor {
         1 => out.extend_from_slice(b"HTTP/1.1 "),
         0 => out.extend_from_slice(b"HTTP/1.0 "),
@@ -83,8 +83,10 @@ pub fn encode_head(
         }
     }
     out.extend_from_slice(status);
-    out.extend_from_slice(b"\r\nServer: ");
-    out.extend_from_slice(server);
+    if let Some(server) = server {
+        out.extend_from_slice(b"\r\nServer: ");
+        out.extend_from_slice(server);
+    }
     out.extend_from_slice(b"\r\nDate: ");
     out.extend_from_slice(date);
     out.extend_from_slice(match (plan.upgrade, plan.close) {
@@ -150,7 +152,7 @@ mod tests {
         let plan = Plan::new(minor, is_head, code, &block, keep);
         let mut out = Vec::new();
         let date = b"Sun, 06 Nov 1994 08:49:37 GMT";
-        encode_head(&mut out, &plan, status.as_bytes(), b"rgunicorn", date, &block);
+        encode_head(&mut out, &plan, status.as_bytes(), Some(b"rgunicorn"), date, &block);
         String::from_utf8(out).unwrap()
     }
 
@@ -184,6 +186,10 @@ mod tests {
             head(1, false, "304 x", &[("Content-Length", "9")], true),
             format!("HTTP/1.1 304 x\r\n{OWN}keep-alive\r\nContent-Length: 9\r\n\r\n")
         );
+        let (mut out, block) = (Vec::new(), HeaderBlock::new());
+        let plan = Plan::new(0, false, 200, &block, false);
+        encode_head(&mut out, &plan, b"200 OK", None, b"Sun, 06 Nov 1994 08:49:37 GMT", &block);
+        assert!(out.starts_with(b"HTTP/1.0 200 OK\r\nDate: Sun, "));
         let switch = [("Connection", "Upgrade"), ("Upgrade", "websocket")];
         assert_eq!(
             head(1, false, "101 Switching Protocols", &switch, true),

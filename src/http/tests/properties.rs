@@ -264,7 +264,7 @@ proptest! {
         let plan = Plan::new(minor, is_head, code, &block, keep_alive);
         let mut wire = Vec::new();
         let (status, mut dates) = (status.as_bytes(), DateCache::new());
-        encode_head(&mut wire, &plan, status, b"rgunicorn", dates.get(0), &block);
+        encode_head(&mut wire, &plan, status, Some(b"rgunicorn"), dates.get(0), &block);
 
         let mut room = [httparse::EMPTY_HEADER; 20];
         let mut response = httparse::Response::new(&mut room);

@@ -4,7 +4,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::config;
-use crate::python::wsgi::{Input, identity};
+use crate::python::wsgi::{FileWrapper, Input, identity};
 use crate::python::{hooks, logging, support};
 use crate::reactor::server_name;
 use crate::sys::proctitle;
@@ -16,6 +16,7 @@ pub fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("SERVER_SOFTWARE", identity::SERVER_SOFTWARE)?;
     let app_import_error = support::module(module.py())?.getattr("AppImportError")?;
     module.add("AppImportError", app_import_error)?;
+    module.add("FileWrapper", module.py().get_type::<FileWrapper>())?;
     module.add("Input", module.py().get_type::<Input>())?;
     module.add_function(wrap_pyfunction!(config::settings, module)?)?;
     module.add_function(wrap_pyfunction!(config::validate, module)?)?;
@@ -38,13 +39,18 @@ fn set_title(title: &str) {
     proctitle::set(title);
 }
 
-/// Sets the value of the Server header of all answers from now on.
+/// Sets the value of the Server header of all answers from now on. Without one they have none.
 #[pyfunction]
-fn set_server(value: &Bound<'_, PyAny>) -> PyResult<()> {
+#[pyo3(signature = (value=None))]
+fn set_server(value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    let Some(value) = value else {
+        server_name::set(None);
+        return Ok(());
+    };
     let text = value.str()?;
     let text = text.to_str()?;
     let bytes: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(c).ok()).collect();
-    match bytes.map(server_name::set) {
+    match bytes.map(|bytes| server_name::set(Some(bytes))) {
         Some(true) => Ok(()),
         _ => Err(PyValueError::new_err(format!(
             "{text:?} cannot be sent in the Server header: it has control characters, or others \

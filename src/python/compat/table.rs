@@ -59,6 +59,7 @@ pub static MODULES: &[Module] = &[
     source!("gunicorn", "__init__.py"),
     native!("gunicorn._native", native::fill),
     source!("gunicorn._absent", "_absent.py"),
+    source!("gunicorn._heads", "_heads.py"),
     source!("gunicorn._hooks", "_hooks.py"),
     source!("gunicorn._validators", "_validators.py"),
     source!("gunicorn.app", "app/__init__.py"),

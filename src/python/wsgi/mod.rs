@@ -18,6 +18,7 @@ use pyo3::prelude::*;
 pub use call::Wsgi;
 pub use environ::Settings;
 pub use errors::Errors;
+pub use file_wrapper::FileWrapper;
 pub use input::Input;
 
 /// Creates the types of the objects that requests use.

@@ -189,16 +189,25 @@ fn add(pair: &Bound<'_, PyAny>, block: &mut HeaderBlock) -> PyResult<()> {
         [name, value] = unpack(pair)?;
     }
     let (name, value) = (text(&name)?, text(&value)?);
-    let name_bytes = ffi::latin1_bytes(name).ok_or_else(|| {
-        let name = shown(name);
-        PyValueError::new_err(format!("Invalid response header name from the application: {name}"))
-    })?;
+    let wrong_name = || invalid_header(name, "InvalidResponseHeaderName");
     // Without the value, which may be a secret.
-    let value_bytes = ffi::latin1_bytes(value).ok_or_else(|| {
-        let name = shown(name);
-        PyValueError::new_err(format!("Invalid response header from the application: {name}"))
-    })?;
-    block.push(name_bytes, value_bytes).map_err(|error| invalid(&error))
+    let wrong_value = || invalid_header(name, "InvalidResponseHeader");
+    let name_bytes = ffi::latin1_bytes(name).ok_or_else(wrong_name)?;
+    let value_bytes = ffi::latin1_bytes(value).ok_or_else(wrong_value)?;
+    block.push(name_bytes, value_bytes).map_err(|error| match error {
+        HeadError::Name(_) => wrong_name(),
+        HeadError::Value(_) => wrong_value(),
+        HeadError::Status(_) | HeadError::Length(_) => invalid(&error),
+    })
+}
+
+/// gunicorn's exception for a header that cannot be sent.
+fn invalid_header(name: &Bound<'_, PyString>, class: &str) -> PyErr {
+    let make = || {
+        let class = name.py().import("gunicorn.http.errors")?.getattr(class)?;
+        class.call1((shown(name),)).map(PyErr::from_value)
+    };
+    make().unwrap_or_else(|error| error)
 }
 
 /// Name and value of a header from whatever Python can unpack into two: PEP 3333 says tuples, but

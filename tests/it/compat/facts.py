@@ -44,6 +44,18 @@ NAMES = {
     "gunicorn.http.body": "Body",
     "gunicorn.app.base": "BaseApplication Application",
     "gunicorn.app.wsgiapp": "WSGIApplication run",
+    "gunicorn.arbiter": "Arbiter",
+    "gunicorn.glogging": """Logger CONFIG_DEFAULTS SafeAtoms SYSLOG_FACILITIES loggers
+        parse_syslog_address""",
+    "gunicorn.instrument.statsd": "Statsd",
+    "gunicorn.http": "Message Request",
+    "gunicorn.http.message": "Message Request",
+    "gunicorn.http.wsgi": "Response FileWrapper SERVER SERVER_SOFTWARE",
+    "gunicorn.workers": "SUPPORTED_WORKERS",
+    "gunicorn.workers.base": "Worker",
+    "gunicorn.workers.sync": "SyncWorker",
+    "gunicorn.workers.gthread": "ThreadWorker",
+    "gunicorn.workers.workertmp": "WorkerTmp",
 }
 
 # rgunicorn has more.
@@ -388,6 +400,11 @@ issubclass(base.Application, base.BaseApplication), hasattr(base.BaseApplication
 type("Standalone", (base.BaseApplication,), {"load": lambda self: None}).__mro__[1].__name__
 importlib.import_module("gunicorn.workers").SUPPORTED_WORKERS
 importlib.import_module("gunicorn.no_such")
+util.load_class("sync").__name__, util.load_class("#gthread").__name__, util.load_class("gunicorn.workers.sync.SyncWorker").__module__
+Config().worker_class.__name__, make(threads=2).worker_class.__name__, make(worker_class="gthread").worker_class.__name__
+Config().logger_class.__name__, make(statsd_host="h").logger_class.__name__, make(logger_class="simple").logger_class.__name__
+make(logger_class="collections.OrderedDict").logger_class.__name__
+[getattr(importlib.import_module("gunicorn.arbiter").Arbiter, name) for name in ("WORKER_BOOT_ERROR", "APP_LOAD_ERROR")]
 """.strip().splitlines()
 
 if __name__ == "__config__":

@@ -3,8 +3,13 @@
 use crate::harness::cases::{on_both_servers, on_rgunicorn};
 use crate::harness::{Builder, Server, ServerKind};
 
-on_both_servers!(names_set_in_the_conf_file);
-on_rgunicorn!(names_set_later, names_that_no_header_may_have, whose_package_it_is);
+on_both_servers!(names_set_in_the_conf_file, heads_without_a_name);
+on_rgunicorn!(
+    heads_with_other_changes,
+    names_set_later,
+    names_that_no_header_may_have,
+    whose_package_it_is
+);
 
 /// Answers with what the query, an expression, is.
 const APP: &str = "import gunicorn, importlib.metadata, os, subprocess, sys, urllib.parse\n\
@@ -48,7 +53,65 @@ fn names_set_in_the_conf_file(kind: ServerKind) {
     }
 }
 
+/// What people write into conf files so that the server does not tell what it is.
+fn heads_without_a_name(kind: ServerKind) {
+    let lines = "import gunicorn.http.wsgi as wsgi\n\
+                 def nameless(lines): return [x for x in lines if not x.startswith('Server:')]\n";
+    for (conf, name) in [
+        ("wsgi.SERVER = 'other'\n", Some("other")),
+        (
+            "from functools import wraps\n\
+             def wrap(original):\n\
+             \x20   @wraps(original)\n\
+             \x20   def default_headers(*args, **kwargs):\n\
+             \x20       return nameless(original(*args, **kwargs))\n\
+             \x20   return default_headers\n\
+             wsgi.Response.default_headers = wrap(wsgi.Response.default_headers)\n",
+            None,
+        ),
+        (
+            "class Response(wsgi.Response):\n\
+             \x20   def default_headers(self, *args, **kwargs):\n\
+             \x20       return nameless(super().default_headers(*args, **kwargs))\n\
+             wsgi.Response = Response\n",
+            None,
+        ),
+        (
+            "class Response(wsgi.Response):\n\
+             \x20   def default_headers(self):\n\
+             \x20       return nameless(super().default_headers()) + ['Server: mine\\r\\n']\n\
+             wsgi.Response = Response\n",
+            Some("mine"),
+        ),
+    ] {
+        let server = serve(kind, &format!("{lines}{conf}"));
+        let response = server.get("/?1");
+        assert_eq!((response.header("Server"), response.text()), (name, "1".into()), "{conf}");
+    }
+}
+
+/// What would have no effect is refused.
+fn heads_with_other_changes(kind: ServerKind) {
+    for change in [
+        "wsgi.Response.write = None",
+        "wsgi.Response = type('R', (wsgi.Response,), {'process_headers': print})",
+        "wsgi.Response.default_headers = lambda self: ['X: y\\r\\n']",
+        "wsgi.Response.default_headers = lambda self: self.no_such",
+    ] {
+        let conf = format!("import gunicorn.http.wsgi as wsgi\n{change}\n");
+        let builder = Builder::new(kind).without_bind().in_own_dir();
+        let outcome = builder.file("gunicorn.conf.py", &conf).app("evaluate:app").run();
+        assert_eq!(outcome.status, Some(1), "{change}: {}", outcome.stderr);
+        let refusal =
+            "RuntimeError: rgunicorn writes responses itself: of gunicorn.http.wsgi.Response";
+        assert!(outcome.stderr.contains(refusal), "{change}: {}", outcome.stderr);
+    }
+}
+
 fn names_set_later(kind: ServerKind) {
+    let conf =
+        "def post_worker_init(worker):\n\x20   import gunicorn\n\x20   gunicorn.SERVER = 'hook'\n";
+    assert_eq!(ask(&serve(kind, conf), "1").0, "hook");
     let server = serve(kind, "threads = 2\n");
     let own = format!("rgunicorn/{}", kind.version());
     assert_eq!(ask(&server, "environ['SERVER_SOFTWARE']"), ("rgunicorn".into(), own));

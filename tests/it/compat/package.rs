@@ -2,15 +2,17 @@
 
 use crate::harness::{Builder, ServerKind};
 
-/// A conf file that prints expressions and what they are, and ends the server.
+/// Conf files that print expressions and what they are, and end the server: when they are executed, and
+/// in a hook.
 const FACTS: &str = include_str!("facts.py");
+const LIVE: &str = include_str!("live.py");
 
 /// A line for each expression.
-fn facts(kind: ServerKind) -> Vec<String> {
+fn facts(kind: ServerKind, conf: &str) -> Vec<String> {
     let outcome = Builder::new(kind)
         .without_bind()
         .app("factories")
-        .file("facts.py", FACTS)
+        .file("facts.py", conf)
         .args(["-c", "facts.py"])
         .run();
     assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
@@ -19,12 +21,22 @@ fn facts(kind: ServerKind) -> Vec<String> {
 
 #[test]
 fn both_packages_do_the_same() {
+    compare(FACTS, 170);
+}
+
+#[test]
+fn hooks_get_the_same_configuration() {
+    compare(LIVE, 20);
+}
+
+#[track_caller]
+fn compare(conf: &str, count: usize) {
     if std::env::var_os("SERVER_UNDER_TEST").is_some() {
         // It takes both.
         return;
     }
-    let (ours, theirs) = (facts(ServerKind::Rgunicorn), facts(ServerKind::Gunicorn));
-    assert!(theirs.len() > 150, "all expressions were tried: {}", theirs.len());
+    let (ours, theirs) = (facts(ServerKind::Rgunicorn, conf), facts(ServerKind::Gunicorn, conf));
+    assert!(theirs.len() >= count, "all expressions were tried: {}", theirs.len());
     let different: Vec<String> = ours
         .iter()
         .zip(&theirs)

@@ -252,16 +252,24 @@ fn bad_statuses(server: &Server) {
 }
 
 fn bad_headers(server: &Server) {
-    assert_500(server, "/bad_name", "Invalid response header name from the application: ");
+    assert_500(
+        server,
+        "/bad_name",
+        "InvalidResponseHeaderName: Invalid response header name from the application: ",
+    );
     assert_500(server, "/empty_name", "Invalid response header name from the application: ''");
     assert_500(
         server,
         "/wide_name",
-        "Invalid response header name from the application: 'X-\u{20ac}'",
+        "gunicorn.http.errors.InvalidResponseHeaderName: Invalid response header name from the application: 'X-\u{20ac}'",
     );
     assert_500(server, "/wide_value", "Invalid response header from the application: 'X-Wide'");
     assert_500(server, "/bytes_name", "TypeError: b'X-Bad' is not a string");
-    assert_500(server, "/bad_value", "Invalid response header from the application: ");
+    assert_500(
+        server,
+        "/bad_value",
+        "InvalidResponseHeader: Invalid response header from the application: ",
+    );
     assert_500(server, "/bytes_value", "TypeError: b'1' is not a string");
     assert_500(server, "/bad_length", "ValueError: invalid literal for int() with base 10: 'abc'");
 }

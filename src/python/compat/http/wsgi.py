@@ -1,11 +1,15 @@
 """A response, as the hook post_request sees it, and what pre_request can do to an environ."""
 
+import sys
 from urllib.parse import unquote_to_bytes
 
-import gunicorn
+from gunicorn import SERVER, SERVER_SOFTWARE, _absent, _heads, _native  # noqa: F401 - part of the interface
+
+# The class of `wsgi.file_wrapper`.
+FileWrapper = _native.FileWrapper
 
 
-class Response:
+class Response(_heads.Heads):
     """What the application has answered. The server makes it when the response is over."""
 
     def __init__(self, req, sock, cfg):
@@ -20,7 +24,7 @@ class Response:
         self = cls.__new__(cls)
         self.req = req
         self.cfg = cfg
-        self.version = gunicorn.SERVER
+        self.version = SERVER
         self.status = status
         if status is not None:
             self.status_code = int(status[:3])
@@ -70,3 +74,12 @@ def amend_headers(environ, before, after):
 def _key(name):
     key = name.upper().replace("-", "_")
     return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else "HTTP_" + key
+
+
+__getattr__ = _absent.names(
+    __name__,
+    "create default_environ base_environ proxy_environ",
+    "the server makes environs, and not in Python",
+)
+
+sys.modules[__name__].__class__ = _heads.Module
