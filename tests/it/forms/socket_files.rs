@@ -47,7 +47,7 @@ fn mode_and_owner(kind: ServerKind) {
     let path = format!("unix:{}", builder.dir().join("web.sock").display());
     let outcome = builder.binding(&path).args(args).run();
     assert_eq!(outcome.status, Some(1));
-    let message = "no permission to give the socket to user 65534 and group 65533";
+    let message = " to user 65534 and group 65533";
     assert!(outcome.stderr.contains(message), "{}", outcome.stderr);
 }
 
