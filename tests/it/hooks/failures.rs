@@ -12,7 +12,8 @@ on_rgunicorn!(during_a_reload, wrong_hooks);
 
 fn builder(kind: ServerKind, conf: &str) -> Builder {
     let conf = format!("import os, sys\nMASTER = os.getpid()\n{conf}");
-    Builder::new(kind).file("gunicorn.conf.py", &conf).app("supervised:app")
+    // gunicorn's workers look for their master every half of the timeout.
+    Builder::new(kind).file("gunicorn.conf.py", &conf).args(["-t", "2"]).app("supervised:app")
 }
 
 /// A server that serves.
@@ -70,6 +71,14 @@ fn in_the_master(kind: ServerKind) {
     server.signal(Signal::SIGTTIN);
     let (status, log) = ends(server);
     assert_eq!(status, Some(9), "{log}");
+
+    let conf = "from gunicorn.errors import HaltServer\n\
+                def child_exit(server, worker): raise HaltServer('on purpose', 8)\n";
+    let server = serve(kind, conf);
+    process::signal(server.wait_workers(1)[0], Signal::SIGKILL);
+    let (status, log) = ends(server);
+    assert_eq!(status, Some(8), "{log}");
+    assert!(log.contains("on purpose"), "{log}");
 
     // When the server stops anyway, the rest of the stop goes on, but `on_exit` is not called.
     let conf =
