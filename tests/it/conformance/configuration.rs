@@ -13,6 +13,7 @@ on_both_servers!(
     words,
     dotted_hooks,
     failures,
+    class_objects,
 );
 
 on_rgunicorn!(own_limits, toml, toml_is_read_again, similar_names);
@@ -224,6 +225,20 @@ fn dotted_hooks(kind: ServerKind) {
     }
 }
 
+/// A worker class given by itself. Threads do not make another one of it.
+fn class_objects(kind: ServerKind) {
+    for (module, class) in [("sync", "SyncWorker"), ("gthread", "ThreadWorker")] {
+        let conf = format!(
+            "from gunicorn.workers.{module} import {class}\nworker_class = {class}\nthreads = 3\n"
+        );
+        let outcome = printing(kind).file("gunicorn.conf.py", &conf).run();
+        assert_eq!(value(&outcome, "worker_class"), format!("<{class}()>"));
+        let server = Builder::new(kind).app("echo:quiet").file("gunicorn.conf.py", &conf).start();
+        let line = server.log.wait_for("Using worker: ");
+        assert!(line.ends_with(&format!("[INFO] Using worker: {class}")), "{line}");
+    }
+}
+
 /// A configuration that is wrong as a whole.
 fn failures(kind: ServerKind) {
     let refused = |builder: Builder, status: i32, start: &str| {
@@ -279,6 +294,14 @@ fn toml(kind: ServerKind) {
         "rgunicorn.toml); did you mean 'keepalive'?",
     );
     refused(printing(kind).file("rgunicorn.toml", "workers = 2.5\n"), "(workers in /");
+
+    // A hook is named by its path.
+    let outcome = printing(kind)
+        .in_own_dir()
+        .file("factories.py", "application = print\ndef ready(server): pass\n")
+        .file("rgunicorn.toml", "when_ready = 'factories.ready'\n")
+        .run();
+    assert_eq!(value(&outcome, "when_ready"), "<ready()>");
 }
 
 fn toml_is_read_again(kind: ServerKind) {
