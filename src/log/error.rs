@@ -41,10 +41,11 @@ impl Severity {
         }
     }
 
-    /// The severity with Python's number.
-    pub fn of_number(number: u8) -> Option<Self> {
-        let all = [Self::Debug, Self::Info, Self::Warning, Self::Error, Self::Critical];
-        all.into_iter().find(|severity| *severity as u8 == number)
+    /// The severity with Python's number, or the next one below.
+    pub fn of_number(number: i64) -> Self {
+        let all = [Self::Critical, Self::Error, Self::Warning, Self::Info];
+        let found = all.into_iter().find(|severity| *severity as i64 <= number);
+        found.unwrap_or(Self::Debug)
     }
 
     /// `None` for what is never shown.
@@ -199,6 +200,16 @@ impl ErrorLog {
             line.truncate(head);
             text::message(&mut line, message);
             syslog.send(severity, pid, &line[head..]);
+        }
+    }
+
+    /// Writes one record that was formatted elsewhere, as `text` with its line break.
+    pub fn record_as(&self, text: &[u8], severity: Severity, message: &str) {
+        self.output.write(text);
+        if let Some(syslog) = &self.ways().syslog {
+            let mut line = Vec::with_capacity(message.len());
+            text::message(&mut line, message);
+            syslog.send(severity, std::process::id(), &line);
         }
     }
 }

@@ -93,6 +93,13 @@ pub fn record(severity: Severity, message: &str) {
     }
 }
 
+/// Writes a record to our own error log that was formatted elsewhere, as `text` with its line break.
+pub fn record_as(text: &[u8], severity: Severity, message: &str) {
+    if let Some(logs) = LOGS.get() {
+        logs.error.record_as(text, severity, message);
+    }
+}
+
 /// Writes text to our own error log as it is, with its line break.
 pub fn write_error(text: &[u8]) {
     if let Some(logs) = LOGS.get() {

@@ -54,13 +54,19 @@ class Handler(logging.StreamHandler):
         if hasattr(message, _WRITTEN):
             return
         try:
-            known = message.levelno in _LEVELS and _LEVELS[message.levelno] == message.levelname
-            if self.stream.name == ERROR and self.formatter is self._usual and known:
-                record(message.levelno, _MESSAGE.format(message))
-            else:
-                write(self.stream.name, self.format(message) + self.terminator)
+            if self.stream.name == ACCESS:
+                self.stream.write(self.format(message) + self.terminator)
+                return
+            formatted = self.formatter is not self._usual or not _is_usual(message)
+            text = self.format(message) + self.terminator if formatted else None
+            record(message.levelno, _MESSAGE.format(message), text)
         except Exception:
             self.handleError(message)
+
+
+def _is_usual(message):
+    """Whether the level is one that the server knows too."""
+    return _LEVELS.get(message.levelno) == message.levelname
 
 
 _LEVELS = {10: "DEBUG", 20: "INFO", 30: "WARNING", 40: "ERROR", 50: "CRITICAL"}

@@ -29,7 +29,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString};
 
 use super::{compat, support};
-use crate::config::Config;
+use crate::config::{Config, ErrorLogFormat};
 use crate::error::Error;
 use crate::http::Reject;
 use crate::log::{self, Foreign, Severity};
@@ -260,6 +260,9 @@ impl Foreign for PythonLog {
     fn configure(&self, config: &Config) -> Result<(), Error> {
         DIRECT.set(true);
         let wanted = self.is_wanted(config);
+        if wanted {
+            check(config)?;
+        }
         Python::attach(|py| {
             let was = self.in_force.swap(wanted, Ordering::AcqRel);
             let configured = own::configure(py, config, wanted).and_then(|()| {
@@ -308,6 +311,23 @@ impl Foreign for PythonLog {
             own_record(&item);
         }
     }
+}
+
+/// Refuses what a Python logger does not do.
+fn check(config: &Config) -> Result<(), Error> {
+    let refuse = |setting: &str| {
+        Err(Error::config(format!(
+            "{setting} = \"json\" is for the server's own logs. With logger_class or a logconfig \
+             setting, use a formatter that writes JSON"
+        )))
+    };
+    if config.access_log_format == "json" {
+        return refuse("access_log_format");
+    }
+    if config.error_log_format == ErrorLogFormat::Json {
+        return refuse("error_log_format");
+    }
+    Ok(())
 }
 
 /// The configuration as loggers see it.

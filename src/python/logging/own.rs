@@ -6,7 +6,7 @@
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyModule, PyString};
@@ -41,7 +41,9 @@ pub fn watch(py: Python<'_>) -> PyResult<()> {
 /// Notes a configuration for the handlers; takes them away if the logs are not ours.
 pub fn configure(py: Python<'_>, config: &Config, foreign: bool) -> PyResult<()> {
     LEVEL.store(Severity::parse(&config.loglevel) as u8, Ordering::Relaxed);
-    ACCESS.store(config.accesslog.as_ref().is_some_and(|path| !path.is_empty()), Ordering::Relaxed);
+    let shown = config.accesslog.as_ref().is_some_and(|path| !path.is_empty())
+        || config.syslog && !config.disable_redirect_access_to_syslog;
+    ACCESS.store(shown, Ordering::Relaxed);
     match HANDLERS.get(py) {
         None => Ok(()),
         Some(handlers) if foreign => handlers.bind(py).call_method0("detach").map(drop),
@@ -102,13 +104,15 @@ fn own_handlers(py: Python<'_>) -> PyResult<Option<Bound<'_, PyModule>>> {
     if PYTHON.is_in_force() { Ok(None) } else { handlers(py).cloned().map(Some) }
 }
 
-/// Writes a record to the error log.
+/// Writes a record to the error log; as `text`, if it has been formatted.
 #[pyfunction]
-fn record(level: u8, message: &Bound<'_, PyString>) -> PyResult<()> {
-    let severity = Severity::of_number(level)
-        .ok_or_else(|| PyValueError::new_err(format!("{level} is not a level")))?;
-    log::record(severity, &message.to_string_lossy());
-    Ok(())
+#[pyo3(signature = (level, message, text=None))]
+fn record(level: i64, message: &Bound<'_, PyString>, text: Option<&Bound<'_, PyString>>) {
+    let (severity, message) = (Severity::of_number(level), message.to_string_lossy());
+    match text {
+        None => log::record(severity, &message),
+        Some(text) => log::record_as(text.to_string_lossy().as_bytes(), severity, &message),
+    }
 }
 
 /// Writes text to one of the logs as it is.
@@ -127,7 +131,7 @@ fn write(log: &str, text: &Bound<'_, PyString>) {
 fn fileno(log: &str) -> PyResult<i32> {
     let fd = if is_access(log) { None } else { log::error_fd() };
     fd.map(|fd| fd.as_raw_fd())
-        .ok_or_else(|| pyo3::exceptions::PyOSError::new_err("the log is not behind one descriptor"))
+        .ok_or_else(|| PyOSError::new_err("the log is not behind one descriptor"))
 }
 
 fn is_access(log: &str) -> bool {

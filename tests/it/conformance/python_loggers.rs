@@ -1,15 +1,18 @@
 //! Loggers in Python: `logging` in applications, `logger_class`, and the `logconfig` settings.
 
 use std::fs;
+use std::net::UdpSocket;
 use std::path::Path;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use crate::harness::cases::{on_both_servers, on_rgunicorn};
-use crate::harness::{BOUND, Builder, ServerKind, until};
+use crate::harness::{BOUND, Builder, Server, ServerKind, until};
 
 on_both_servers!(
     applications,
+    applications_with_syslog,
     ini,
     dict_in_a_conf_file,
     json_and_defaults,
@@ -20,9 +23,10 @@ on_both_servers!(
     subclass,
     class_in_a_conf_file,
     captured,
+    metrics,
 );
 
-on_rgunicorn!(faults, busy_slots);
+on_rgunicorn!(faults, busy_slots, refused_combinations);
 
 /// Waits until a file has a line that ends like this, and returns that line.
 #[track_caller]
@@ -36,7 +40,7 @@ fn wait_line(path: &Path, end: &str) -> String {
 
 /// A server in a directory of its own with the application `logged`.
 fn builder(kind: ServerKind) -> Builder {
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/apps/logged.py");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/apps/library_loggers.py");
     let source = fs::read_to_string(source).expect("the application is there");
     Builder::new(kind).in_own_dir().app("logged:app").file("logged.py", &source)
 }
@@ -65,6 +69,37 @@ fn applications(kind: ServerKind) {
     server.get("/access");
     assert_eq!(server.out.wait_for_since(mark, "own"), "a line of the application's own");
     server.out.wait_for_since(mark, "\"GET /access HTTP/1.1\" 200 6 ");
+}
+
+/// The same, which goes to syslog too.
+fn applications_with_syslog(kind: ServerKind) {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    socket.set_read_timeout(Some(BOUND)).expect("a time limit");
+    let address = format!("udp://{}", socket.local_addr().expect("an address"));
+    let server = builder(kind)
+        .args(["--log-syslog", "--log-syslog-to", &address, "--log-syslog-prefix", "pre"])
+        .start();
+    let mut buffer = [0; 2000];
+    let mut wait = |ident: &str, end: &str| loop {
+        let count = socket.recv(&mut buffer).unwrap_or_else(|_| panic!("a datagram `{end}`"));
+        let text = String::from_utf8_lossy(&buffer[..count]).into_owned();
+        if text.trim_end_matches('\0').ends_with(end) {
+            assert!(text.contains(&format!(">gunicorn.pre.{ident}: [")), "{text}");
+            return;
+        }
+    };
+    wait("error", " handlers, level 20");
+    server.get("/records");
+    wait("error", "] a debug message of the application's own");
+    wait("error", "] an odd level");
+    wait("error", "KeyError: 'key'");
+    server.get("/access");
+    wait("access", "] a line of the application's own");
+    if kind.is_rgunicorn() {
+        // The application gives gunicorn's handler for syslog the format that it wants for the file.
+        server.get("/formatted");
+        wait("error", "] in another format");
+    }
 }
 
 const INI: &str = "
@@ -363,6 +398,14 @@ const ERRORS: &[(&[&str], &str)] = &[
         &["--logger-class", "raises.Fine", "--error-logfile", "/nowhere/x"],
         "\nError: Error: '/nowhere/x' isn't writable [",
     ),
+    (
+        &["--logger-class", "raises.Fine", "--log-syslog", "--log-syslog-facility", "nothing"],
+        "\nError: unknown facility name\n",
+    ),
+    (
+        &["--logger-class", "raises.Fine", "--log-syslog", "--log-syslog-to", "http://x"],
+        "\nError: invalid syslog address\n",
+    ),
 ];
 
 const RAISES: &str = "
@@ -503,6 +546,55 @@ fn captured(kind: ServerKind) {
     });
 }
 
+/// Metrics of a subclass of the StatsD logger.
+fn metrics(kind: ServerKind) {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    socket.set_read_timeout(Some(Duration::from_millis(20))).expect("a time limit");
+    let address = socket.local_addr().expect("an address").to_string();
+    let source = "from gunicorn.instrument.statsd import Statsd\n\
+                  class Mine(Statsd):\n    \
+                      def access(self, resp, req, environ, request_time):\n        \
+                          super().access(resp, req, environ, request_time)\n        \
+                          self.increment('mine.' + req.method, 2)\n        \
+                          self.info('', extra={'metric': 'mine.extra', 'value': 7, 'mtype': 'gauge'})\n";
+    let server = builder(kind)
+        .file("mylog.py", source)
+        .args(["--logger-class", "mylog.Mine", "--statsd-host", &address])
+        .args(["--statsd-prefix", "pre.fix.", "--dogstatsd-tags", "a:b,c:d"])
+        .start();
+    let mut buffer = [0; 1000];
+    let mut seen = Vec::new();
+    let mut wait = |server: &Server, target: &str, wanted: &[&str]| {
+        server.get(target);
+        until(BOUND, &format!("{wanted:?} for {target}"), || {
+            if let Ok(count) = socket.recv(&mut buffer) {
+                seen.push(String::from_utf8_lossy(&buffer[..count]).into_owned());
+            }
+            let all = wanted.iter().all(|wanted| seen.iter().any(|metric| metric == wanted));
+            all.then_some(())
+        });
+    };
+    wait(
+        &server,
+        "/metrics",
+        &[
+            "pre.fix.gunicorn.requests:1|c|@1.0|#a:b,c:d",
+            "pre.fix.gunicorn.request.status.200:1|c|@1.0|#a:b,c:d",
+            "pre.fix.mine.GET:2|c|@1.0|#a:b,c:d",
+            "pre.fix.mine.extra:7|g|#a:b,c:d",
+            "pre.fix.gunicorn.workers:1|g|#a:b,c:d",
+        ],
+    );
+    wait(
+        &server,
+        "/boom",
+        &[
+            "pre.fix.gunicorn.request.status.500:1|c|@1.0|#a:b,c:d",
+            "pre.fix.gunicorn.log.exception:1|c|@1.0|#a:b,c:d",
+        ],
+    );
+}
+
 const FAULTS: &str = "
 import threading
 from gunicorn.glogging import Logger
@@ -556,4 +648,20 @@ fn busy_slots(kind: ServerKind) {
     assert_eq!(response.status, 503, "{}", response.text());
     server.log.wait_for("json REQUEST TIMEOUT: GET /sleep?3 ");
     server.log.wait_for("json Stacks when the request was given up:");
+}
+
+/// What a Python logger cannot do is refused.
+fn refused_combinations(kind: ServerKind) {
+    for arguments in [["--access-logformat", "json"], ["--error-log-format", "json"]] {
+        let outcome = builder(kind)
+            .file("log.json", r#"{"version": 1}"#)
+            .args(["--log-config-json", "log.json"])
+            .args(arguments)
+            .run();
+        assert_eq!(outcome.status, Some(1), "{}", outcome.stderr);
+        let setting = arguments[0].trim_start_matches("--").replace('-', "_");
+        let setting = setting.replace("logformat", "log_format");
+        let message = format!("{setting} = \"json\" is for the server's own logs");
+        assert!(outcome.stderr.contains(&message), "{}", outcome.stderr);
+    }
 }
