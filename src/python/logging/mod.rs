@@ -72,6 +72,9 @@ struct Made {
     cfg: Py<PyAny>,
 }
 
+/// The last configuration that was shown to Python code, so that all of it sees the same object.
+static SHOWN: Mutex<Option<(Config, Py<PyAny>)>> = Mutex::new(None);
+
 impl PythonLog {
     const fn new() -> Self {
         Self {
@@ -233,7 +236,7 @@ fn perform(logger: &Bound<'_, PyAny>, item: &Item) -> PyResult<()> {
             };
             logger.call_method1(method, (message,)).map(drop)
         }
-        Item::Refused(refused) => access::refused(logger, refused),
+        Item::Refused(refused) => access::refused(py, refused),
         Item::Reopen => logger.call_method0("reopen_files").map(drop),
     }
 }
@@ -330,15 +333,24 @@ fn check(config: &Config) -> Result<(), Error> {
     Ok(())
 }
 
-/// The configuration as loggers see it.
+/// The configuration as Python code sees it.
 fn cfg<'py>(py: Python<'py>, config: &Config) -> PyResult<Bound<'py, PyAny>> {
     static ENVIRON: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
+    let lock = || SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = |(shown, cfg): &(Config, Py<PyAny>)| (shown == config).then(|| cfg.clone_ref(py));
+    let known = lock().as_ref().and_then(known);
+    if let Some(cfg) = known {
+        return Ok(cfg.into_bound(py));
+    }
     // The first time is before the server has changed anything.
     let environ = ENVIRON.get_or_try_init(py, || {
         let environ = py.import("os")?.getattr("environ")?.call_method0("copy")?;
         Ok::<_, PyErr>(environ.cast_into::<PyDict>()?.unbind())
     })?;
-    compat::config::to_python(py, config, environ.bind(py))
+    let cfg = compat::config::to_python(py, config, environ.bind(py))?;
+    let old = lock().replace((config.clone(), cfg.clone().unbind()));
+    drop(old);
+    Ok(cfg)
 }
 
 /// What an exception out of the set-up of a logger means to the user.

@@ -45,7 +45,7 @@ impl Wsgi {
         hooks: Option<Arc<RequestHooks>>,
     ) -> PyResult<Self> {
         let environ = Environ::new(py, settings)?;
-        let access = logging::Access::new(py).map(Arc::new);
+        let access = logging::Access::new(py)?.map(Arc::new);
         Ok(Self { app, environ, callables: None, sendfile, access, hooks })
     }
 
@@ -83,10 +83,10 @@ impl App for Wsgi {
         access: Option<&mut dyn AccessSink>,
     ) {
         let python = self.access.clone().map(|access| (access, Instant::now()));
-        let python = python.as_ref();
         Python::attach(|py| {
             let prepared = self.prepare(py, &mut request, exchange);
-            let mut turn = Turn { py, request: &request, exchange, access, python, hooked: None };
+            let mut turn =
+                Turn { py, request: &request, exchange, access, python, hooked: None, req: None };
             let outcome = match &prepared {
                 Ok(prepared) => self.answer(&mut turn, prepared),
                 Err(error) => Err(Failed { error: error.clone_ref(py), environ: None }),
@@ -143,7 +143,11 @@ impl Wsgi {
         if let Some(hooks) = hooks {
             let body = input.as_ref().unwrap_or(environ.empty_input());
             let current = turn.hooked.insert(hooks.begin(py, turn.request, body.bind(py))?);
+            turn.req = Some(current.req().clone());
             worker_only(py, current.pre_request(py))?;
+            if let Some((_, started)) = &mut turn.python {
+                *started = Instant::now();
+            }
         }
         let environ = match environ.build(py, turn.request, input.as_ref())? {
             Ok(environ) => environ,
@@ -184,12 +188,14 @@ struct Turn<'a, 's, 'r, 'py> {
     exchange: &'a Exchange,
     access: Option<&'s mut (dyn AccessSink + 's)>,
     /// A logger in Python, and when the request began.
-    python: Option<&'a (Arc<logging::Access>, Instant)>,
+    python: Option<(Arc<logging::Access>, Instant)>,
     /// For the hook behind the request.
     hooked: Option<Current<'py>>,
+    /// The object of the request that hooks have been given.
+    req: Option<Bound<'py, PyAny>>,
 }
 
-impl Turn<'_, '_, '_, '_> {
+impl<'py> Turn<'_, '_, '_, 'py> {
     /// Tells of a body that the response must not have.
     fn tell_dropped(&self) {
         let Some(status) = self.exchange.dropped_body() else { return };
@@ -208,9 +214,10 @@ impl Turn<'_, '_, '_, '_> {
     }
 
     /// Writes the access log line.
-    fn log(&mut self, environ: Option<&Bound<'_, PyDict>>) {
-        if let Some((python, started)) = self.python {
-            python.log(self.py, self.request, self.exchange, environ, *started);
+    fn log(&mut self, environ: Option<&Bound<'py, PyDict>>) {
+        if let Some((python, started)) = &self.python {
+            let (outcome, elapsed) = (self.exchange.outcome(), started.elapsed());
+            python.log(self.py, self.request, self.req.as_ref(), outcome, environ, elapsed);
         }
         let Some(access) = &mut self.access else { return };
         let shown = environ.map(Shown);
@@ -220,14 +227,14 @@ impl Turn<'_, '_, '_, '_> {
 
     /// Answers a request that is refused, by us or because the application did not handle what was
     /// wrong with its body.
-    fn refused(&mut self, reject: &Reject, environ: Option<&Bound<'_, PyDict>>) {
+    fn refused(&mut self, reject: &Reject, environ: Option<&Bound<'py, PyDict>>) {
         tracing::warn!("Invalid request from ip={}: {}", self.request.peer, reject.message);
         self.exchange.refuse(reject);
         self.log(environ);
     }
 
     /// Tells client and log of an exception that came out of the application.
-    fn failed(&mut self, error: &PyErr, environ: Option<&Bound<'_, PyDict>>) {
+    fn failed(&mut self, error: &PyErr, environ: Option<&Bound<'py, PyDict>>) {
         // Before the answer, which would change what the hook sees of the application's.
         self.after(environ);
         let py = self.py;

@@ -8,6 +8,7 @@ mod file_wrapper;
 pub mod identity;
 mod input;
 mod names;
+mod objects;
 mod on_demand;
 mod socket;
 mod start_response;
@@ -20,6 +21,7 @@ pub use environ::Settings;
 pub use errors::Errors;
 pub use file_wrapper::FileWrapper;
 pub use input::Input;
+pub use objects::Objects;
 
 /// Creates the types of the objects that requests use.
 pub fn create_types(py: Python<'_>) {

@@ -23,6 +23,22 @@ pub struct Outcome {
     pub upgrade: bool,
 }
 
+impl Outcome {
+    /// Of a request that was refused, with status and reason of the answer.
+    pub fn refused(status: &[u8]) -> Self {
+        Self {
+            status: Some(status.to_vec()),
+            headers: HeaderBlock::new(),
+            sent: 0,
+            length: None,
+            head_sent: true,
+            chunked: false,
+            close: true,
+            upgrade: false,
+        }
+    }
+}
+
 impl Exchange {
     /// What is known of the response so far.
     pub fn outcome(&self) -> Outcome {
