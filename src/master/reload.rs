@@ -121,6 +121,7 @@ pub fn policy(config: &Config) -> Policy {
         timeout: (config.timeout > 0).then(|| Duration::from_secs(config.timeout)),
         graceful_timeout: Duration::from_secs(config.graceful_timeout),
         daemon: config.daemon,
+        shutdown_delay: config.shutdown_delay,
     }
 }
 

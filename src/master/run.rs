@@ -257,6 +257,7 @@ impl<'a> Master<'a> {
             }
             Action::Commit => self.commit(),
             Action::Rollback => self.rollback(),
+            Action::AnnounceStop => self.stop_flag.announce(),
             Action::CloseListeners => {
                 self.stop_flag.set();
                 self.sockets.close();

@@ -55,6 +55,8 @@ pub struct State {
     ever_ready: bool,
     started: bool,
     backoff: Backoff,
+    /// When to begin to stop.
+    leaving: Option<Duration>,
     stopping: Option<Stopping>,
     logged_count: Option<usize>,
     actions: Vec<Action>,
@@ -74,6 +76,7 @@ impl State {
             ever_ready: false,
             started: false,
             backoff: Backoff::default(),
+            leaving: None,
             stopping: None,
             logged_count: None,
             actions: Vec::new(),
@@ -90,7 +93,7 @@ impl State {
     }
 
     pub fn standing(&self) -> Standing {
-        if self.stopping.is_some() {
+        if self.stopping.is_some() || self.leaving.is_some() {
             Standing::Stopping
         } else if self.fallback.is_some() {
             Standing::OnTrial
@@ -132,6 +135,7 @@ impl State {
             Event::Resized(size) => self.resize(size),
             Event::Failed(status) => self.fail(status, now),
         }
+        self.leave_in_time(now);
         if self.stopping.is_some() {
             self.go_on_stopping(now);
         } else if self.started {
@@ -152,7 +156,7 @@ impl State {
             .filter(|worker| self.tests_backoff(worker))
             .map(|worker| worker.started + HEALTHY_AFTER);
         let workers = self.workers.iter().filter_map(|worker| self.due(worker));
-        fork.into_iter().chain(health).chain(workers).min()
+        fork.into_iter().chain(health).chain(workers).chain(self.leaving).min()
     }
 
     fn log(&mut self, level: Level, text: impl Into<String>) {
@@ -171,6 +175,12 @@ impl State {
         }
         self.log(Level::Info, format!("Handling signal: {}", signal.short_name()));
         match signal {
+            Signal::HUP | Signal::TTIN | Signal::TTOU | Signal::USR2 if self.leaving.is_some() => {
+                self.log(Level::Info, "Ignored: the server is about to stop.");
+            }
+            Signal::TERM if self.leaving.is_none() && !self.policy.shutdown_delay.is_zero() => {
+                self.announce_stop(now);
+            }
             Signal::TERM => self.stop(Signal::TERM, Exit::Ok as i32, None, now),
             Signal::INT | Signal::QUIT => self.stop(Signal::QUIT, Exit::Ok as i32, None, now),
             Signal::HUP => {

@@ -69,6 +69,8 @@ pub struct Request<'a> {
 pub trait Handler {
     /// Takes note of a request that was answered with an error page.
     fn rejected(&self, reject: &Reject, peer: Peer, refused: Refused<'_>);
+    /// Whether connections are to end with their next response.
+    fn lets_go(&self) -> bool;
     /// A slot takes a request, which has waited so long for it.
     fn taken(&self, waited: Duration);
     /// A request is turned away because it has waited too long.

@@ -44,6 +44,7 @@ impl Reactor<'_> {
         handler.taken(waited);
         let keep_alive = head.keep_alive()
             && (self.retiring != Some(Retirement::Close) || !last && self.is_last_call())
+            && !handler.lets_go()
             // Somebody may be waiting for the room.
             && self.accepting != Accepting::Full
             && !self.options.keep_alive.is_zero();

@@ -24,6 +24,10 @@ impl Handler for Quiet {
         panic!("{reject:?}");
     }
 
+    fn lets_go(&self) -> bool {
+        false
+    }
+
     fn taken(&self, _: Duration) {}
 
     fn shed(&self) {}

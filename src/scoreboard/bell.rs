@@ -62,6 +62,10 @@ impl Bell {
     }
 }
 
+/// Bits of a stop flag.
+const ANNOUNCED: u32 = 1;
+const SET: u32 = 2;
+
 /// Says whether the whole server stops, which tells a worker that there will be no other.
 pub struct StopFlag {
     set: Shared<AtomicU32>,
@@ -74,13 +78,24 @@ impl StopFlag {
         Ok(Self { set: Shared::new(1)? })
     }
 
+    /// For the master, a while before it stops.
+    pub fn announce(&self) {
+        self.set[0].fetch_or(ANNOUNCED, Ordering::Release);
+    }
+
     /// For the master, before it tells its workers to go, and for workers that outlive it.
     pub fn set(&self) {
-        self.set[0].store(1, Ordering::Release);
+        self.set[0].fetch_or(SET, Ordering::Release);
     }
 
     #[must_use]
     pub fn is_set(&self) -> bool {
-        self.set[0].load(Ordering::Acquire) != 0
+        self.set[0].load(Ordering::Acquire) & SET != 0
+    }
+
+    /// Whether it was announced that it will be set.
+    #[must_use]
+    pub fn is_announced(&self) -> bool {
+        self.set[0].load(Ordering::Relaxed) & ANNOUNCED != 0
     }
 }

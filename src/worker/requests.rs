@@ -13,13 +13,14 @@ use crate::log;
 use crate::log::access::AccessLog;
 use crate::python::logging;
 use crate::reactor::{Exchange, Handler, Peer, Refused, Request, Summary};
-use crate::scoreboard::{Bell, Slot};
+use crate::scoreboard::{Bell, Slot, StopFlag};
 use crate::sys::{process, random, time};
 
 /// What all slots of a worker have in common.
 pub struct Requests<'a> {
     slot: &'a Slot,
     bell: &'a Bell,
+    stop_flag: &'a StopFlag,
     access: Option<Arc<AccessLog>>,
     pid: u32,
     /// Requests left until the worker retires.
@@ -35,6 +36,7 @@ impl<'a> Requests<'a> {
         Self {
             slot: seat.slot,
             bell: seat.bell,
+            stop_flag: seat.stop_flag,
             access: log::access_log(),
             pid: process::getpid().get().unsigned_abs(),
             left: max_requests.map(|most| AtomicU64::new(most.max(1))),
@@ -118,6 +120,10 @@ impl Handler for Requests<'_> {
             }
             (None, Refused::Bytes(_)) => {}
         }
+    }
+
+    fn lets_go(&self) -> bool {
+        self.stop_flag.is_announced()
     }
 
     fn taken(&self, waited: Duration) {

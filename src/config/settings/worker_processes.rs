@@ -130,6 +130,19 @@ macro_rules! worker_processes {
             reload: Live,
         }
 
+        /// Seconds to go on serving after SIGTERM, before the server begins to stop.
+        ///
+        /// For load balancers that need a while to notice (in Kubernetes: until the endpoint is gone
+        /// everywhere). New connections are accepted, and each connection is closed with its next
+        /// response. A second SIGTERM, SIGINT or SIGQUIT ends the wait. The value may have decimals.
+        /// This setting is rgunicorn's own.
+        shutdown_delay: Duration = Time {
+            flags: ["--shutdown-delay"],
+            metavar: "SECONDS",
+            default: 0,
+            reload: Live,
+        }
+
         /// Seconds an idle connection is kept open for the next request.
         ///
         /// 0 closes every connection after one response. gunicorn's sync workers always do that;

@@ -17,6 +17,8 @@ pub struct Policy {
     pub graceful_timeout: Duration,
     /// The server runs in the background: WINCH sends the workers away.
     pub daemon: bool,
+    /// How long the server goes on after TERM before it begins to stop.
+    pub shutdown_delay: Duration,
 }
 
 /// How the server stands as a whole.
@@ -111,6 +113,8 @@ pub enum Action {
     Commit,
     /// It does not: the configuration before it is in force again.
     Rollback,
+    /// The server will stop soon: connections are to end with their next response.
+    AnnounceStop,
     /// The server stops: nobody new gets in.
     CloseListeners,
     /// Leave with this status. The last action ever.

@@ -100,11 +100,14 @@ struct World {
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 fn policy(workers: usize) -> Policy {
+    // Some stop at once, some do not.
+    let shutdown_delay = Duration::from_secs(if workers.is_multiple_of(2) { 5 } else { 0 });
     Policy {
         workers,
         timeout: Some(TIMEOUT),
         graceful_timeout: Duration::from_secs(10),
         daemon: false,
+        shutdown_delay,
     }
 }
 
@@ -147,6 +150,7 @@ impl World {
                         }
                         None => Event::ConfigRefused("refused".to_owned()),
                     }),
+                    Action::AnnounceStop => assert!(!self.stopped, "announced too late"),
                     Action::CloseListeners => self.stopped = true,
                     Action::Exit(status) => self.left = Some(status),
                     Action::Log(_, text) => assert!(!text.is_empty()),

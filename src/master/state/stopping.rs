@@ -84,6 +84,27 @@ impl State {
         }
     }
 
+    /// TERM with a delay: the server goes on for a while, and lets its clients know.
+    pub(super) fn announce_stop(&mut self, now: Duration) {
+        let delay = self.policy.shutdown_delay;
+        self.log(
+            Level::Info,
+            format!(
+                "Stopping in {} s (shutdown_delay): connections end with their next response.",
+                delay.as_secs_f64()
+            ),
+        );
+        self.leaving = Some(now + delay);
+        self.actions.push(Action::AnnounceStop);
+    }
+
+    /// Begins to stop when the delay is over.
+    pub(super) fn leave_in_time(&mut self, now: Duration) {
+        if self.leaving.is_some_and(|at| now >= at) && self.stopping.is_none() {
+            self.stop(Signal::TERM, Exit::Ok as i32, None, now);
+        }
+    }
+
     pub(super) fn signal_while_stopping(&mut self, signal: Signal, now: Duration) {
         let Some(stopping) = &mut self.stopping else { return };
         let Step::Asked { since, limit, .. } = stopping.step else { return };

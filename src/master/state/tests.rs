@@ -3,10 +3,18 @@
 use super::*;
 use crate::master::workers::{Busy, Doing, Stuck};
 
+mod stopping;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 fn policy(workers: usize) -> Policy {
-    Policy { workers, timeout: Some(30 * SECOND), graceful_timeout: 10 * SECOND, daemon: false }
+    Policy {
+        workers,
+        timeout: Some(30 * SECOND),
+        graceful_timeout: 10 * SECOND,
+        daemon: false,
+        shutdown_delay: Duration::ZERO,
+    }
 }
 
 /// A state machine whose forks succeed at once, with pid = 100 + age.
@@ -290,45 +298,6 @@ fn usr1_is_passed_on() {
     let actions = bench.signal(Signal::USR1);
     assert!(actions.contains(&Action::ReopenLogs));
     assert_eq!(killed(&actions), [kill(1, Signal::USR1), kill(2, Signal::USR1)]);
-}
-
-#[test]
-fn term_waits_for_the_graceful_timeout_then_kills() {
-    let mut bench = Bench::serving(2);
-    let actions = bench.signal(Signal::TERM);
-    assert!(actions.contains(&Action::CloseListeners));
-    assert_eq!(killed(&actions), [kill(1, Signal::TERM), kill(2, Signal::TERM)]);
-    bench.exits(1, 0);
-    bench.now += 9 * SECOND;
-    assert_eq!(killed(&bench.sleep(SECOND)), [kill(2, Signal::KILL)]);
-    let actions = bench.dies_of(2, Signal::KILL);
-    assert!(logged(&actions, Level::Error, "By this master: it did not stop within 10 s."));
-    assert!(logged(&actions, Level::Info, "Shutting down: Master"));
-    assert_eq!(actions.last(), Some(&Action::Exit(0)));
-    assert_eq!(bench.state.deadline(), None);
-}
-
-#[test]
-fn int_during_a_graceful_stop_hurries_it() {
-    let mut bench = Bench::serving(1);
-    bench.signal(Signal::TERM);
-    let actions = bench.signal(Signal::INT);
-    assert!(logged(&actions, Level::Info, "Quick shutdown requested"));
-    assert_eq!(killed(&actions), [kill(1, Signal::QUIT)]);
-    assert_eq!(killed(&bench.sleep(2 * SECOND)), [kill(1, Signal::KILL)]);
-    // Nor does a process that cannot die hold the master.
-    let actions = bench.sleep(2 * SECOND);
-    assert!(logged(&actions, Level::Error, "(pid:101) is still there after SIGKILL"));
-    assert_eq!(actions.last(), Some(&Action::Exit(0)));
-}
-
-#[test]
-fn a_stop_during_a_reload_is_obeyed_at_once() {
-    let mut bench = Bench::serving(1);
-    bench.signal(Signal::HUP);
-    bench.signal(Signal::TERM);
-    assert!(spawned(&bench.on(Event::ConfigRead(policy(4)))).is_empty());
-    assert_eq!(bench.exits(1, 0).last(), Some(&Action::Exit(0)));
 }
 
 #[test]

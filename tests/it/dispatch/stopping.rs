@@ -17,6 +17,8 @@ on_rgunicorn!(
     pipelined_requests_are_answered,
     a_full_queue_is_emptied,
     a_dead_master_loses_no_request,
+    with_a_delay_it_goes_on_and_says_so,
+    a_short_delay_ends_by_itself,
 );
 
 const LAYOUTS: [(usize, usize); 3] = [(2, 1), (1, 2), (2, 2)];
@@ -156,4 +158,32 @@ fn a_dead_master_loses_no_request(kind: ServerKind) {
     super::finish_all(held);
     assert_eq!(seen(&mut waiting).connection.as_deref(), Some("close"));
     assert_eq!(server.wait_exit(BOUND).code(), None);
+}
+
+/// `shutdown_delay`: everybody is served, and no connection beyond its next response.
+fn with_a_delay_it_goes_on_and_says_so(kind: ServerKind) {
+    let mut server = builder(kind).args(["--shutdown-delay", "600"]).start_ready(2);
+    let mut kept = server.connect();
+    assert_eq!(ask(&mut kept, "/facts").connection.as_deref(), Some("keep-alive"));
+    server.signal(Signal::SIGTERM);
+    server.log.wait_for("Stopping in 600 s (shutdown_delay)");
+    for mut client in [kept, server.connect(), server.connect()] {
+        assert_eq!(ask(&mut client, "/facts").connection.as_deref(), Some("close"));
+        client.assert_closed();
+    }
+    server.signal(Signal::SIGHUP);
+    server.log.wait_for("Ignored: the server is about to stop.");
+    assert_eq!(server.wait_workers(2).len(), 2);
+    assert_eq!(server.stop(Signal::SIGTERM), 0);
+    server.assert_nothing_left();
+}
+
+/// A short delay needs no second signal.
+fn a_short_delay_ends_by_itself(kind: ServerKind) {
+    let mut server = builder(kind).args(["--shutdown-delay", "0.5"]).start_ready(2);
+    server.signal(Signal::SIGTERM);
+    server.log.wait_for("Stopping in 0.5 s (shutdown_delay)");
+    assert_eq!(ask(&mut server.connect(), "/facts").connection.as_deref(), Some("close"));
+    assert_eq!(server.wait_exit(BOUND).code(), Some(0));
+    server.assert_nothing_left();
 }
