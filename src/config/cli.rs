@@ -380,7 +380,7 @@ mod tests {
         ] {
             assert!(help.contains(part), "{part} not in\n{help}");
         }
-        assert!(!help.contains("--reload"), "what is not there is not offered");
+        assert!(!help.contains("--paste"), "what is not there is not offered");
     }
 
     #[test]

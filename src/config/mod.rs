@@ -26,7 +26,9 @@ use std::path::{Path, PathBuf};
 pub use layers::{ConfFile, Definitions, Loaded, early};
 pub use object::Object;
 pub use origin::Origin;
-pub use settings::{Config, ErrorLogFormat, HeaderMap, MOST_THREADS, ProxyMode, StatsdAddress};
+pub use settings::{
+    Config, ErrorLogFormat, HeaderMap, MOST_THREADS, ProxyMode, ReloadEngine, StatsdAddress,
+};
 
 use crate::error::{Error, reason};
 use setting::Scope;

@@ -11,7 +11,7 @@ use crate::config::value::{Value, quoted};
 use crate::config::{ConfFile, Definitions, Object, is_setting};
 use crate::error::{Error, reason};
 use crate::log;
-use crate::python::{objects, values};
+use crate::python::{interpreter, objects, values};
 
 /// The name a conf file has as a module.
 const MODULE: &str = "__config__";
@@ -41,7 +41,7 @@ impl ConfFile for PythonConf {
                 }
                 None => execute(py, location.strip_prefix("file:").unwrap_or(location)),
             };
-            flush(py);
+            interpreter::flush(py);
             definitions(&module?).map_err(|error| failure(py, location, &error))
         })
     }
@@ -177,15 +177,6 @@ fn replacing<'py>(
 
 fn modules(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     py.import("sys")?.getattr("modules")
-}
-
-/// What the file printed must be out before the workers are forked, or each of them prints it again.
-fn flush(py: Python<'_>) {
-    let Ok(sys) = py.import("sys") else { return };
-    for name in ["stdout", "stderr"] {
-        // Either may be None, closed, or the file's own object without such a method.
-        let _ = sys.getattr(name).and_then(|stream| stream.call_method0("flush"));
-    }
 }
 
 /// The error of a conf file that raised: its `sys.exit`, or the traceback.

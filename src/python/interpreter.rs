@@ -53,17 +53,18 @@ pub fn wind_up(py: Python<'_>) {
     }
 }
 
-/// Writes out what Python's standard streams hold back. A stream that cannot be written to is none of the
-/// server's business.
+/// Writes out what was printed. What is not out before a fork, each of the processes would print.
 pub fn flush(py: Python<'_>) {
     for name in ["stdout", "stderr"] {
+        // Either may be None, closed, or an object of somebody's own without such a method.
         let _ = py.import("sys").and_then(|sys| sys.getattr(name)?.call_method0("flush"));
     }
 }
 
-/// Makes ready for a fork: what lives now is not looked at again by the garbage collector, whose
-/// marks would unshare the memory, and the interpreter's locks are taken.
+/// Makes ready for a fork: what was printed is written out, what lives now is not looked at again by
+/// the garbage collector, whose marks would unshare the memory, and the interpreter's locks are taken.
 pub fn before_fork(py: Python<'_>) {
+    flush(py);
     if let Err(error) = py.import("gc").and_then(|gc| gc.call_method0("freeze")) {
         tracing::debug!("gc.freeze failed: {error}");
     }

@@ -3,7 +3,8 @@
 use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
 
-use super::{compat, support};
+use super::modules::{self, Places};
+use super::{compat, logging, support};
 use crate::log;
 
 /// Why there is no application.
@@ -51,6 +52,41 @@ fn found<'py>(py: Python<'py>, uri: &str) -> PyResult<Bound<'py, PyAny>> {
         return class.call_method1("of", (uri,))?.call_method0("wsgi");
     }
     support::module(py)?.call_method1("load", (uri,))
+}
+
+/// Imports the application, or makes one that shows why it cannot be imported, together with the places
+/// where that can be cured.
+///
+/// # Errors
+/// The module ended the program, and did not complain.
+pub fn load_or_explain(
+    py: Python<'_>,
+    uri: &str,
+) -> Result<(Py<PyAny>, Option<Places>), LoadError> {
+    let error = match found(py, uri) {
+        Ok(app) => return Ok((app.unbind(), None)),
+        Err(error) => error,
+    };
+    let text = match LoadError::from_exception(py, &error) {
+        LoadError::Exit(0) => return Err(LoadError::Exit(0)),
+        LoadError::NotFound(message) => {
+            tracing::error!("{message}");
+            message
+        }
+        LoadError::Exit(status) => {
+            let message = format!("The application ended the program with status {status}.");
+            logging::exception(py, &error, &message);
+            support::traceback(py, &error)
+        }
+        LoadError::Failed { message, .. } => {
+            logging::exception(py, &error, &message);
+            support::traceback(py, &error)
+        }
+    };
+    let places = modules::places(py, &error).unwrap_or_default();
+    let page = support::module(py).and_then(|module| module.call_method1("failure_page", (text,)));
+    let page = page.map_err(|error| LoadError::from_exception(py, &error))?;
+    Ok((page.unbind(), Some(places)))
 }
 
 /// Imports modules of the standard library that workers would import each for itself; imported before

@@ -144,3 +144,77 @@ def format_stacks():
         lines.append("Thread %s (%s):" % (ident, names.get(ident, "unknown to threading")))
         lines.extend(line.rstrip("\n") for line in traceback.format_stack(frame))
     return "\n".join(lines)
+
+
+def watched_files(extra):
+    """The files that the running code comes from, and those that `extra` names, by now."""
+    modules = []
+    for module in list(sys.modules.values()):
+        # Asking a module itself could run code: some import others when an attribute is asked for.
+        file = getattr(module, "__dict__", {}).get("__file__")
+        if isinstance(file, str):
+            modules.append(file)
+    named = [file for name in extra for file in (_expand(name) if _is_pattern(name) else [name])]
+    return modules, [os.path.abspath(file) for file in named]
+
+
+def _is_pattern(name):
+    return any(symbol in name for symbol in "*?[")
+
+
+def _expand(pattern):
+    # Imported when a pattern is there to be expanded.
+    import glob
+
+    return glob.glob(pattern, recursive=True)
+
+
+def pattern_roots(extra):
+    """The directories in which files that match the patterns of `extra` can turn up, and whether
+    their subdirectories count as well."""
+    roots = []
+    for pattern in filter(_is_pattern, extra):
+        directory = os.path.dirname(pattern)
+        deep = _is_pattern(directory)
+        while _is_pattern(directory):
+            directory = os.path.dirname(directory)
+        roots.append((os.path.abspath(directory), deep))
+    return roots
+
+
+def failure_places(error):
+    """Where an import that failed can be cured: the files that were involved, and directories in which
+    a module may be missing."""
+    files, names, seen = [], [], set()
+    pending = [error]
+    while pending:
+        error = pending.pop()
+        if error is None or id(error) in seen:
+            continue
+        seen.add(id(error))
+        pending += [error.__cause__, error.__context__]
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            files.append(frame.f_code.co_filename)
+        if isinstance(error, SyntaxError) and error.filename:
+            files.append(error.filename)
+        if isinstance(error, ImportError) and error.name:
+            names.append(error.name)
+    directories = [entry or os.getcwd() for entry in sys.path if isinstance(entry, str)]
+    for name in names:
+        while name:
+            module = sys.modules.get(name)
+            directories += [str(entry) for entry in getattr(module, "__path__", ())]
+            name = name.rpartition(".")[0]
+    return list(filter(os.path.isabs, files)), list(filter(os.path.isdir, directories))
+
+
+def failure_page(text):
+    """An application that answers every request with `text`, why the real one could not be loaded."""
+    body = text.encode("utf-8", "backslashreplace")
+    headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+
+    def app(environ, start_response):
+        start_response("500 Internal Server Error", headers[:])
+        return [body]
+
+    return app

@@ -6,10 +6,11 @@ use pyo3::prelude::*;
 
 use super::end::End;
 use super::options::options;
+use super::reloader::{Reloader, Watching};
 use super::requests::Requests;
 use super::serve::{FAILED, serve};
 use crate::app::Seat;
-use crate::config::Config;
+use crate::config::{Config, ReloadEngine};
 use crate::error::{Error, Exit, reason};
 use crate::log;
 use crate::net::listener::Listener;
@@ -18,10 +19,12 @@ use crate::python::interpreter;
 use crate::python::loader::{self, LoadError};
 use crate::python::logging;
 use crate::python::signals;
+use crate::python::support;
 use crate::python::wsgi::{Errors, Settings, Wsgi};
 use crate::reactor::Reactor;
 use crate::scoreboard::State;
 use crate::sys::identity::Refused;
+use crate::sys::signal::{self, Signal};
 
 /// Lives the life of a worker and returns its exit status. `app` is there if it was preloaded.
 pub fn run(seat: &Seat<'_>, app: Option<&Py<PyAny>>, hooks: PyResult<Option<WorkerHooks>>) -> i32 {
@@ -31,7 +34,10 @@ pub fn run(seat: &Seat<'_>, app: Option<&Py<PyAny>>, hooks: PyResult<Option<Work
             Err(error) => (None, Err(error)),
         };
         let end = End::new(hooks);
-        let booted = made.map_err(Failure::Python).and_then(|()| boot(py, seat, app, end.hooks()));
+        let mut reloader = None;
+        let booted = made
+            .map_err(Failure::Python)
+            .and_then(|()| boot(py, seat, app, end.hooks(), &mut reloader));
         let (status, served) = match booted {
             Ok(booted) => {
                 let attendant = logging::attend(py);
@@ -47,9 +53,14 @@ pub fn run(seat: &Seat<'_>, app: Option<&Py<PyAny>>, hooks: PyResult<Option<Work
             Err(failure) => (failure.report(py), false),
         };
         end.farewell(py, served);
+        let alone = reloader.is_none_or(|reloader| reloader.stop(py));
         signals::retire(py);
         logging::close(py);
-        interpreter::finalize(py);
+        if alone {
+            interpreter::finalize(py);
+        } else {
+            interpreter::wind_up(py);
+        }
         status
     })
 }
@@ -119,6 +130,7 @@ fn boot<'a>(
     seat: &Seat<'a>,
     app: Option<&Py<PyAny>>,
     hooks: Option<&Arc<WorkerHooks>>,
+    reloader: &mut Option<Reloader>,
 ) -> Result<Booted<'a>, Failure> {
     let config = seat.config;
     if let Some(hooks) = hooks {
@@ -126,8 +138,9 @@ fn boot<'a>(
     }
     take_identity(config)?;
     signals::install(py, hooks.cloned())?;
+    *reloader = config.reload.then(|| start_reloader(config, hooks)).transpose()?;
     // Code of the user, as in a request: a quick stop need not wait for it.
-    let app = signals::in_application(|| load(py, seat, app, hooks))?;
+    let app = signals::in_application(|| load(py, seat, app, hooks, reloader.as_ref()))?;
     let settings = Settings {
         multithread: config.is_threaded(),
         multiprocess: config.workers > 1,
@@ -159,16 +172,22 @@ fn load(
     seat: &Seat<'_>,
     preloaded: Option<&Py<PyAny>>,
     hooks: Option<&Arc<WorkerHooks>>,
+    reloader: Option<&Reloader>,
 ) -> Result<Py<PyAny>, Failure> {
     let known = match (preloaded, hooks) {
         (Some(app), _) => Some(app.clone_ref(py)),
         (None, Some(hooks)) => hooks.application(py)?,
         (None, None) => None,
     };
-    let app = match known {
-        Some(app) => app,
-        None => loader::load(py, seat.config.application().unwrap_or_default())?,
+    let uri = seat.config.application().unwrap_or_default();
+    let (app, places) = match (known, reloader) {
+        (Some(app), _) => (app, None),
+        (None, None) => (loader::load(py, uri)?, None),
+        (None, Some(_)) => loader::load_or_explain(py, uri)?,
     };
+    if let Some(reloader) = reloader {
+        reloader.loaded(py, places);
+    }
     if let Some(hooks) = hooks {
         hooks.post_worker_init(py, &app)?;
     }
@@ -190,6 +209,32 @@ fn take_identity(config: &Config) -> Result<(), Error> {
             config.group,
             reason(&error)
         ))
+    })
+}
+
+/// Starts the thread that has the worker replaced when its files change.
+fn start_reloader(config: &Config, hooks: Option<&Arc<WorkerHooks>>) -> Result<Reloader, Failure> {
+    tracing::warn!("Reloader is on. Use in development only!");
+    let hooks = hooks.cloned();
+    let watching = Watching {
+        polling: config.reload_engine == ReloadEngine::Poll,
+        extra: config.reload_extra_files.clone(),
+        on_change: Box::new(move || {
+            if let Some(hooks) = hooks {
+                Python::attach(|py| {
+                    if let Err(error) = hooks.signalled(py, Signal::INT) {
+                        let traceback = support::traceback(py, &error);
+                        tracing::error!("The hook worker_int failed:\n{traceback}");
+                    }
+                });
+            }
+            // As if the master had told the worker to go: it finishes what it has.
+            signal::push(Signal::TERM);
+        }),
+    };
+    Reloader::start(watching).map_err(|error| {
+        let reason = reason(&error);
+        Failure::Start(Error::config(format!("the reloader cannot be started: {reason}")))
     })
 }
 

@@ -8,6 +8,7 @@ mod end;
 mod options;
 mod overdue;
 mod parking;
+mod reloader;
 mod requests;
 mod serve;
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod bad_input;
 mod compat;
 mod conformance;
+mod development;
 mod differential;
 mod dispatch;
 mod django;

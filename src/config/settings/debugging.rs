@@ -7,39 +7,45 @@ use crate::config::value::Value;
 macro_rules! debugging {
     ($($chain:tt)*) => { settings! { $($chain)* Debugging {
         /// Replace the workers when a file of the application changes. For development.
+        ///
+        /// Code that cannot be loaded is answered for with a page that shows the traceback, until it can
+        /// be. Nothing is loaded before the workers are forked, whatever `preload_app` says.
         reload: bool = Switch {
             flags: ["--reload"],
             metavar: "",
             default: false,
             reload: Workers,
-            unbuilt: [],
         }
 
         /// How changes of files are found: auto, poll or inotify.
+        ///
+        /// With inotify, which auto means, the system tells. poll looks at all files every second, which
+        /// file systems over a network may need.
         reload_engine: ReloadEngine = ReloadEngines {
             flags: ["--reload-engine"],
             metavar: "STRING",
             default: "auto",
             reload: Workers,
-            unbuilt: [],
         }
 
         /// A file, or a pattern of files, that `reload` looks at as well; may be given several times.
+        ///
+        /// In a pattern, `**` stands for any directories. A file that newly matches it counts as a change.
         reload_extra_files: Vec<String> = Files {
             flags: ["--reload-extra-file"],
             metavar: "FILES",
             default: Value::List(Vec::new()),
             reload: Workers,
-            unbuilt: [],
         }
 
         /// Print every line of Python that is executed.
+        ///
+        /// On standard output, as `MODULE:LINE: TEXT`, for all threads.
         spew: bool = Switch {
             flags: ["--spew"],
             metavar: "",
             default: false,
             reload: Restart,
-            unbuilt: [],
         }
 
         /// Check the configuration, import the application, and exit.

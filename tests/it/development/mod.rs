@@ -1,0 +1,4 @@
+//! What helps while an application is being written.
+
+mod reload;
+mod spew;
