@@ -4,7 +4,9 @@
 mod hooks;
 mod wishes;
 
+use std::ffi::OsString;
 use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::Config;
@@ -38,6 +40,17 @@ pub struct Seat<'a> {
     pub config: &'a Config,
 }
 
+/// How to start this program once more, as it was started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invocation {
+    pub program: PathBuf,
+    /// The program's name first.
+    pub args: Vec<OsString>,
+    /// The environment as it was at the start.
+    pub environment: Vec<(OsString, OsString)>,
+    pub directory: PathBuf,
+}
+
 /// What the master asks of the program it runs in. Implemented above it, where Python is known.
 pub trait Host {
     /// Called in the master immediately before a fork.
@@ -58,6 +71,13 @@ pub trait Host {
     fn restore(&mut self, config: &Config);
     /// The hooks of the user.
     fn hooks(&mut self) -> &mut dyn Hooks;
+    /// How to start the program anew, which may be another one by now.
+    ///
+    /// # Errors
+    /// There is no such program any more; a sentence for the user.
+    fn invocation(&self) -> Result<Invocation, Error>;
+    /// Removes variables from the environment of the workers to come.
+    fn forget(&mut self, variables: &[&str]);
     /// The life of a worker, in the child, up to its exit status, the line that says that it exits
     /// included. Never returns to the master's code.
     fn work(&mut self, seat: Seat<'_>) -> i32;

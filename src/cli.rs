@@ -1,12 +1,14 @@
 //! The command: wires configuration, interpreter, master and workers.
 
+mod start;
+
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use pyo3::prelude::*;
 
-use crate::app::{self, Host, Seat};
+use crate::app::{self, Host, Invocation, Seat};
 use crate::config::{self, Config, Loaded, reference};
 use crate::error::{Error, Exit, reason};
 use crate::log;
@@ -14,10 +16,11 @@ use crate::master::{self, Surroundings};
 use crate::python::conf::{self, PythonConf};
 use crate::python::hooks::Hooks;
 use crate::python::loader::{self, LoadError};
-use crate::python::{environment, interpreter, logging, support, wsgi};
+use crate::python::{environment, interpreter, lines, logging, support, wsgi};
 use crate::sys::detach::{self, Detached, Streams};
 use crate::sys::{fd, process, proctitle};
 use crate::worker;
+use start::Start;
 
 /// As gunicorn says it.
 const UNDER_A_MANAGER: &str = "Warning: you shouldn't specify `daemon = True` when launching by systemd \
@@ -37,6 +40,7 @@ pub fn main() -> i32 {
 fn run(args: &[OsString]) -> Result<i32, Error> {
     let options = args.get(1..).unwrap_or_default();
     let start = config::start_directory(&variable)?;
+    let invoked = Start::new(args, &start);
     let early = config::early(options, &variable, &start)?;
     if let Some(text) = early.exit {
         return Ok(print(&text));
@@ -49,10 +53,11 @@ fn run(args: &[OsString]) -> Result<i32, Error> {
     interpreter::initialize(venv.as_deref(), args)?;
     let surroundings = Surroundings::read(&variable, process::getpid())?;
     Python::attach(|py| {
-        let status = with_python(py, options, start, surroundings).unwrap_or_else(|error| {
-            detach::say(&error.report());
-            error.status()
-        });
+        let status =
+            with_python(py, options, start, invoked, surroundings).unwrap_or_else(|error| {
+                detach::say(&error.report());
+                error.status()
+            });
         detach::settle(status);
         // Runs `atexit` functions and flushes Python's streams, like the end of any Python program.
         interpreter::finalize(py);
@@ -64,6 +69,7 @@ fn with_python(
     py: Python<'_>,
     options: &[OsString],
     start: PathBuf,
+    invoked: Start,
     surroundings: Surroundings,
 ) -> Result<i32, Error> {
     conf::enter(&start)?;
@@ -71,6 +77,7 @@ fn with_python(
         options: options.to_vec(),
         files: PythonConf::new(start.clone()),
         start,
+        invoked,
         app: None,
         environment: environment::Exports::default(),
         hooks: Hooks::default(),
@@ -101,7 +108,15 @@ fn with_python(
     program.hooks.begin(&config)?;
     environment::remove(py, &surroundings.variables())?;
     program.environment.apply(py, &variables)?;
-    if config.preload_app {
+    if config.spew {
+        lines::start(py).map_err(|error| Error::config(format!("spew does not work: {error}")))?;
+    }
+    if config.preload_app && config.reload {
+        tracing::warn!(
+            "preload_app has no effect while reload is on: what the master has loaded could not be \
+             loaded anew."
+        );
+    } else if config.preload_app {
         let uri = config.application().unwrap_or_default();
         match loader::load(py, uri) {
             Ok(app) => program.preloaded(py, app)?,
@@ -219,6 +234,7 @@ struct Program {
     /// The command line without the program's name.
     options: Vec<OsString>,
     start: PathBuf,
+    invoked: Start,
     files: PythonConf,
     /// The preloaded application.
     app: Option<Py<PyAny>>,
@@ -291,6 +307,16 @@ impl Host for Program {
 
     fn hooks(&mut self) -> &mut dyn app::Hooks {
         &mut self.hooks
+    }
+
+    fn invocation(&self) -> Result<Invocation, Error> {
+        self.invoked.invocation()
+    }
+
+    fn forget(&mut self, variables: &[&str]) {
+        if let Err(error) = Python::attach(|py| environment::remove(py, variables)) {
+            tracing::warn!("Workers will find variables that are not for them: {error}");
+        }
     }
 
     fn work(&mut self, seat: Seat<'_>) -> i32 {

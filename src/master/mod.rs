@@ -18,6 +18,7 @@ mod sight;
 mod sockets;
 mod start;
 mod state;
+mod upgrade;
 mod workers;
 
 pub use run::run;

@@ -58,6 +58,20 @@ pub fn of_stranger(pid: Pid, how: Ended) -> (Level, String) {
     (Level::Debug, format!("Reaped unknown child process (pid:{pid}, status:{status})"))
 }
 
+/// The line for a master that was to take the place of this one.
+pub fn of_successor(pid: Pid, how: Ended) -> (Level, String) {
+    let name = format!("The new master (pid:{pid})");
+    match how {
+        Ended::Exited(0) => (Level::Info, format!("{name} has ended. This one goes on.")),
+        Ended::Exited(status) => {
+            (Level::Error, format!("{name} exited with code {status}. This one goes on."))
+        }
+        Ended::Signaled { signal, .. } => {
+            (Level::Warning, format!("{name} was sent {signal}! This one goes on."))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

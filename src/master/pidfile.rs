@@ -21,9 +21,19 @@ impl PidFile {
     /// # Errors
     /// Another process is running by this file; the directory is missing or not writable.
     pub fn create(path: &str) -> Result<Self, Error> {
+        Self::create_over(path, process::getpid())
+    }
+
+    /// The same; the file may also hold the id of the process `gone`, which has ended, although the
+    /// system may still know it.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub fn create_over(path: &str, gone: Pid) -> Result<Self, Error> {
         let own = process::getpid();
         let path = PathBuf::from(path);
-        if let Some(pid) = holder(&path).filter(|&pid| pid != own && process::exists(pid)) {
+        let is_alive = |&pid: &Pid| pid != own && pid != gone && process::exists(pid);
+        if let Some(pid) = holder(&path).filter(is_alive) {
             return Err(Error::config(format!(
                 "Already running on PID {pid} (or pid file '{}' is stale)",
                 path.display()
@@ -120,6 +130,14 @@ mod tests {
         assert_eq!(text, format!("Already running on PID 1 (or pid file '{path}' is stale)"));
         let text = PidFile::create("/nowhere/x.pid").unwrap_err().to_string();
         assert_eq!(text, "/nowhere doesn't exist. Can't create pidfile.");
+    }
+
+    #[test]
+    fn what_a_process_left_that_has_ended_is_overwritten() {
+        let (_directory, path) = place();
+        fs::write(&path, "1\n").unwrap();
+        PidFile::create_over(&path, Pid::new(1).unwrap()).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
     }
 
     #[test]

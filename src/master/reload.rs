@@ -7,7 +7,6 @@ use super::state::{Event, Policy};
 use crate::config::Config;
 use crate::error::Error;
 use crate::log;
-use crate::sys::proctitle;
 
 impl Master<'_> {
     /// Reads the configuration anew and puts it in force for workers forked from now on. It stays on
@@ -86,10 +85,10 @@ impl Master<'_> {
     /// What the master itself takes from a configuration besides sockets, logs and policy. None of
     /// it can keep the server from serving.
     fn enforce(&mut self, config: &Config) {
-        if let Err(error) = self.move_pidfile(config.pidfile.as_deref()) {
+        if let Err(error) = self.move_pidfile(self.pidfile_of(config).as_deref()) {
             tracing::error!("{error} The pid file stays as it was.");
         }
-        proctitle::set(&master_title(config));
+        self.show_title(config);
     }
 
     /// Writes the pid file again, be it at its old place (somebody may have removed it) or a new one.
@@ -123,8 +122,4 @@ pub fn policy(config: &Config) -> Policy {
         daemon: config.daemon,
         shutdown_delay: config.shutdown_delay,
     }
-}
-
-pub fn master_title(config: &Config) -> String {
-    format!("gunicorn: master [{}]", config.title())
 }

@@ -14,13 +14,14 @@ use super::forms;
 use super::lanes::Lanes;
 use super::metrics::Metrics;
 use super::pidfile::PidFile;
-use super::reload::{master_title, policy};
+use super::reload::policy;
 use super::seats::Seats;
 use super::service::Service;
 use super::sight::sight;
 use super::sockets::Sockets;
 use super::start::Surroundings;
 use super::state::{Action, Event, Level, State};
+use super::upgrade::{self, Predecessor};
 use crate::app::{Birth, Host, Seat};
 use crate::config::{Config, ProxyMode};
 use crate::error::{Error, panic_text, reason};
@@ -30,7 +31,7 @@ use crate::scoreboard::{Bell, Mode, Scoreboard, StopFlag};
 use crate::sys::detach;
 use crate::sys::process::{self, Fork, Pid};
 use crate::sys::signal::{self, Pipe, Signal};
-use crate::sys::{proctitle, time};
+use crate::sys::time;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Exit status after a failure inside of the master itself.
@@ -42,6 +43,9 @@ const REST: Duration = Duration::from_secs(1);
 /// How long the master waits before it tries again to put a connection into the queue, which is full.
 const FULL: Duration = Duration::from_millis(5);
 
+/// How often to ask whether the predecessor has ended, where nothing tells.
+const TO_ASK: Duration = Duration::from_secs(1);
+
 /// Runs the server until it is stopped and returns its exit status. In a forked worker it does not
 /// return: the process ends with the status of [`Host::work`].
 ///
@@ -49,7 +53,8 @@ const FULL: Duration = Duration::from_millis(5);
 pub fn run(config: Config, surroundings: Surroundings, host: &mut dyn Host) -> i32 {
     log_configuration(&config);
     tracing::info!("Starting rgunicorn {VERSION}");
-    let pidfile = match config.pidfile.as_deref().map(PidFile::create).transpose() {
+    let pidfile = upgrade::pidfile_path(&config, surroundings.predecessor.is_some());
+    let pidfile = match pidfile.as_deref().map(PidFile::create).transpose() {
         Ok(pidfile) => pidfile,
         Err(error) => return refuse(&error),
     };
@@ -109,6 +114,8 @@ pub(super) struct Master<'a> {
     pub(super) lanes: Lanes,
     pub(super) pidfile: Option<PidFile>,
     pub(super) service: Service,
+    /// The master that this one is the successor of, while it lives.
+    pub(super) predecessor: Option<Predecessor>,
     pub(super) state: State,
     signals: Pipe,
     /// Hooks keep it, too.
@@ -121,7 +128,7 @@ pub(super) struct Master<'a> {
     /// Held open here, it survives any worker.
     queue: Queue,
     /// Read end for the workers, write end for this process alone.
-    lifeline: (OwnedFd, Option<OwnedFd>),
+    pub(super) lifeline: (OwnedFd, Option<OwnedFd>),
     metrics: Metrics,
     exit: Option<i32>,
     /// The server ends, with this status, because it has failed itself, or a hook has.
@@ -131,7 +138,7 @@ pub(super) struct Master<'a> {
 impl<'a> Master<'a> {
     fn start(
         config: Config,
-        Surroundings { passed, service }: Surroundings,
+        Surroundings { passed, passed_on, predecessor, service }: Surroundings,
         host: &'a mut dyn Host,
     ) -> Result<Self, Error> {
         let no_memory = |error: io::Error| {
@@ -152,15 +159,20 @@ impl<'a> Master<'a> {
         forms::check_identity(&config)?;
         let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
             .map_err(|error| no_memory(error.into()))?;
-        let sockets = Sockets::open(&passed, &config.bind, forms::sockets(&config))?;
+        let mut sockets = if passed_on.is_empty() {
+            Sockets::open(&passed, &config.bind, forms::sockets(&config))?
+        } else {
+            Sockets::take_over(&passed_on, &config.bind, config.backlog)?
+        };
+        sockets.share(predecessor.is_some());
         let lanes = Lanes::new(config.reuse_port, config.backlog);
         tracing::debug!("Arbiter booted");
         tracing::info!("Listening at: {} ({})", sockets.text(), process::getpid());
         tracing::info!("Using worker: {}", config.effective_worker_class());
-        proctitle::set(&master_title(&config));
-        Ok(Self {
+        let master = Self {
             host,
-            state: State::new(policy(&config)),
+            state: State::new(policy(&config), predecessor.is_some()),
+            predecessor,
             config,
             before: None,
             sockets,
@@ -178,7 +190,9 @@ impl<'a> Master<'a> {
             metrics: Metrics::default(),
             exit: None,
             failed: None,
-        })
+        };
+        master.show_title(&master.config);
+        Ok(master)
     }
 
     /// From the first fork to the exit status.
@@ -198,6 +212,9 @@ impl<'a> Master<'a> {
             self.service.beat(now());
             self.grant_wishes();
             self.look();
+            if self.predecessor.as_ref().is_some_and(Predecessor::has_ended) {
+                self.tell(Event::PredecessorEnded);
+            }
             while let Some(signal) = self.signals.read() {
                 self.tell(Event::Signal(signal));
             }
@@ -208,7 +225,9 @@ impl<'a> Master<'a> {
     pub(super) fn tell(&mut self, event: Event) {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front().filter(|_| self.exit.is_none()) {
-            for action in self.state.on(event, now()) {
+            let actions = self.state.on(event, now());
+            self.sockets.share(self.state.relatives().any());
+            for action in actions {
                 self.perform(action, &mut events);
             }
         }
@@ -258,7 +277,14 @@ impl<'a> Master<'a> {
             Action::Commit => self.commit(),
             Action::Rollback => self.rollback(),
             Action::AnnounceStop => self.stop_flag.announce(),
+            Action::StartSuccessor => events.push_back(self.start_successor()),
+            Action::Promote => self.promote(),
+            Action::SetLast(true) => self.stop_flag.set(),
+            Action::SetLast(false) => self.stop_flag.clear(),
             Action::CloseListeners => {
+                if let Some(successor) = self.state.relatives().successor() {
+                    self.service.pass_on(successor);
+                }
                 self.stop_flag.set();
                 self.sockets.close();
                 self.lanes.close();
@@ -291,6 +317,7 @@ impl<'a> Master<'a> {
         }
         let slot = self.scoreboard.slot(index);
         self.lanes.assign(age, generation, self.state.workers(), &self.sockets);
+        let name = self.name(&self.config);
         self.host.before_fork();
         let blocked = signal::block_all();
         let event = match process::fork() {
@@ -309,7 +336,7 @@ impl<'a> Master<'a> {
                     config: &self.config,
                 };
                 let write_end = self.lifeline.1.take();
-                child::run(self.host, seat, self.config.title(), write_end, blocked)
+                child::run(self.host, seat, &name, write_end, blocked)
             }
             Ok(Fork::Parent(pid)) => Event::Forked { age, pid },
             Err(error) => {
@@ -356,23 +383,26 @@ impl<'a> Master<'a> {
             return;
         }
         let full = self.lanes.holds_one().then(|| now() + FULL);
-        let deadlines =
-            [self.state.deadline(), self.service.deadline(), self.metrics.due(), self.rest, full];
+        // Where nothing tells of the end of the predecessor.
+        let end = self.predecessor.as_ref().map(Predecessor::end);
+        let ask = matches!(end, Some(None)).then(|| now() + TO_ASK);
+        let (state, service) = (self.state.deadline(), self.service.deadline());
+        let deadlines = [state, service, self.metrics.due(), self.rest, full, ask];
         let deadline = deadlines.into_iter().flatten().min();
         let timeout = deadline.map_or(PollTimeout::NONE, |deadline| {
             // Rounded up: waking too early would mean to wake twice.
             let millis = deadline.saturating_sub(now()).as_micros().div_ceil(1000);
             PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)
         });
-        let (signals, bell) = (self.signals, &self.bell);
         let watched = match full {
             Some(_) => Vec::new(),
             None => self.lanes.deserted(&self.sockets, self.state.workers()),
         };
         let wishes = self.host.hooks().wishes();
+        let fds = [Some(self.signals.fd()), Some(self.bell.fd()), end.flatten()];
         self.host.unlocked(&mut || {
             let asked = wishes.as_ref().map(|wishes| wishes.fd());
-            let fds = [signals.fd(), bell.fd()].into_iter().chain(asked);
+            let fds = fds.iter().flatten().copied().chain(asked);
             let fds = fds.chain(watched.iter().map(AsFd::as_fd));
             let mut fds: Vec<PollFd<'_>> =
                 fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();

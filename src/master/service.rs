@@ -20,6 +20,8 @@ pub struct Service {
     /// The last reload changed nothing.
     reload_failed: bool,
     watchdog: Option<Watchdog>,
+    /// Another master speaks for the service.
+    silent: bool,
 }
 
 /// What the manager was told last.
@@ -44,7 +46,8 @@ struct Watchdog {
 impl Service {
     /// Reads the environment of process `pid`: `NOTIFY_SOCKET`, and `WATCHDOG_USEC` if `WATCHDOG_PID`
     /// does not mean somebody else.
-    pub fn read(variable: &dyn Fn(&str) -> Option<String>, pid: Pid) -> Self {
+    /// `speaks`: there is no other master that speaks for the service.
+    pub fn read(variable: &dyn Fn(&str) -> Option<String>, pid: Pid, speaks: bool) -> Self {
         let Some(manager) = variable("NOTIFY_SOCKET").filter(|text| !text.is_empty()) else {
             return Self::default();
         };
@@ -54,7 +57,7 @@ impl Service {
             every: Duration::from_micros(micros / 2),
             due: Duration::ZERO,
         });
-        Self { manager: Some(manager), watchdog: every, ..Self::default() }
+        Self { manager: Some(manager), watchdog: every, silent: !speaks, ..Self::default() }
     }
 
     /// The variables to take out of the environment.
@@ -65,6 +68,17 @@ impl Service {
     /// Whether there is a manager that wants to know.
     pub fn is_managed(&self) -> bool {
         self.manager.is_some()
+    }
+
+    /// From now on this master speaks for the service.
+    pub fn speak(&mut self) {
+        self.silent = false;
+    }
+
+    /// From now on the master `successor` does, and is what the manager watches: this one ends.
+    pub fn pass_on(&mut self, successor: Pid) {
+        self.send(&format!("MAINPID={successor}"));
+        self.silent = true;
     }
 
     /// A reload begins at `now` (monotonic time).
@@ -85,6 +99,9 @@ impl Service {
 
     /// Tells what is new about the pool, which is to have `workers` workers.
     pub fn update(&mut self, standing: Standing, workers: usize) {
+        if self.silent {
+            return;
+        }
         let phase = match standing {
             Standing::Starting => return,
             Standing::OnTrial if self.phase == Phase::Starting => return,
@@ -161,7 +178,7 @@ mod tests {
                 let found = all.iter().find(|(known, _)| *known == name);
                 found.map(|(_, value)| (*value).to_owned())
             };
-            let service = Service::read(&variable, Pid::new(PID).unwrap());
+            let service = Service::read(&variable, Pid::new(PID).unwrap(), true);
             Self { socket, _place: place, service }
         }
 
@@ -232,10 +249,23 @@ mod tests {
     }
 
     #[test]
+    fn of_two_masters_one_speaks() {
+        let mut manager = Manager::new(&[]);
+        let service = &mut manager.service;
+        service.silent = true;
+        service.update(Standing::Serving, 1);
+        service.speak();
+        service.update(Standing::Serving, 1);
+        service.pass_on(Pid::new(7).unwrap());
+        service.update(Standing::Stopping, 1);
+        assert_eq!(manager.heard(), [ready("Serving with 1 worker"), "MAINPID=7".to_owned()]);
+    }
+
+    #[test]
     fn without_a_manager_nothing_is_done() {
         for place in [None, Some(String::new())] {
             let read = |name: &str| place.clone().filter(|_| name == "NOTIFY_SOCKET");
-            let mut service = Service::read(&read, Pid::new(PID).unwrap());
+            let mut service = Service::read(&read, Pid::new(PID).unwrap(), true);
             assert!(!service.is_managed() && service.variables().is_empty());
             service.update(Standing::Serving, 1);
             service.beat(Duration::from_secs(9));

@@ -1,5 +1,7 @@
 //! The listening sockets of the pool, and how a reload changes them.
 
+use std::os::fd::RawFd;
+
 use crate::error::Error;
 use crate::net::address::Address;
 use crate::net::inherit::Passed;
@@ -11,6 +13,10 @@ pub struct Sockets {
     listeners: Vec<Listener>,
     /// While a reload is on trial: what to return to.
     before: Option<Before>,
+    /// They came by socket activation.
+    activated: bool,
+    /// Another master has the same sockets, whose files must stay therefore.
+    shared: bool,
 }
 
 struct Before {
@@ -28,14 +34,56 @@ impl Sockets {
         if passed.is_empty() {
             let addresses = parse(bind)?;
             let listeners = Listener::bind_all(&addresses, opening)?;
-            return Ok(Self { addresses, listeners, before: None });
+            return Ok(Self {
+                addresses,
+                listeners,
+                before: None,
+                activated: false,
+                shared: false,
+            });
         }
         let addresses: Vec<Address> = passed.iter().map(Passed::address).collect();
         let listeners = Listener::bind_all(&addresses, opening).map_err(|error| {
             let all: Vec<String> = passed.iter().map(ToString::to_string).collect();
             Error::config(format!("{error} The service manager has passed {}.", all.join(", ")))
         })?;
-        Ok(Self { addresses, listeners, before: None })
+        Ok(Self { addresses, listeners, before: None, activated: true, shared: false })
+    }
+
+    /// Takes the sockets that another master has passed on, which were opened for `bind` if nobody has
+    /// changed that since. What has been changed takes effect at the next reload.
+    ///
+    /// # Errors
+    /// A bad address, or something that is no socket.
+    pub fn take_over(numbers: &[RawFd], bind: &[String], backlog: u32) -> Result<Self, Error> {
+        let listeners = numbers.iter().map(|number| Listener::take_over(*number, backlog));
+        let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
+        let mut wanted = parse(bind)?;
+        let addresses = listeners.iter().map(|listener| {
+            let actual = listener.address();
+            let index = wanted.iter().position(|wanted| wanted.fits(&actual));
+            index.map_or(actual, |index| wanted.remove(index))
+        });
+        let addresses: Vec<Address> = addresses.collect();
+        if !wanted.is_empty() {
+            let missing: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+            tracing::warn!(
+                "The sockets are those of the master before this one. What else 'bind' names, {}, is \
+                 opened at the next reload (HUP).",
+                missing.join(", ")
+            );
+        }
+        Ok(Self { addresses, listeners, before: None, activated: false, shared: true })
+    }
+
+    /// Whether they came by socket activation.
+    pub fn are_activated(&self) -> bool {
+        self.activated
+    }
+
+    /// Whether another master has them too.
+    pub fn share(&mut self, shared: bool) {
+        self.shared = shared;
     }
 
     pub fn listeners(&self) -> &[Listener] {
@@ -100,7 +148,7 @@ impl Sockets {
     /// still run keep their copies until they go.
     pub fn commit(&mut self) {
         if let Some(before) = self.before.take() {
-            before.unused.iter().for_each(|(_, listener)| listener.unlink());
+            before.unused.iter().for_each(|(_, listener)| self.remove_file(listener));
         }
     }
 
@@ -123,7 +171,16 @@ impl Sockets {
     pub fn close(&mut self) {
         self.commit();
         self.addresses.clear();
-        self.listeners.drain(..).for_each(|listener| listener.unlink());
+        let listeners = std::mem::take(&mut self.listeners);
+        for listener in &listeners {
+            self.remove_file(listener);
+        }
+    }
+
+    fn remove_file(&self, listener: &Listener) {
+        if !self.shared {
+            listener.unlink();
+        }
     }
 
     /// Puts in force the listeners for `wanted`, from the present ones, the parked ones and `new`.
@@ -146,8 +203,8 @@ impl Sockets {
         // What neither is wanted now nor was before the trial began came with an earlier trial.
         let (unused, dropped): (Vec<_>, Vec<_>) =
             pool.into_iter().partition(|(address, _)| original.contains(address));
-        for (_, listener) in dropped {
-            listener.unlink();
+        for (_, listener) in &dropped {
+            self.remove_file(listener);
         }
         self.before = Some(Before { addresses: original, unused });
     }
@@ -159,6 +216,7 @@ fn parse(bind: &[String]) -> Result<Vec<Address>, Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::{AsFd, IntoRawFd};
     use std::os::unix::net::UnixStream;
     use std::path::Path;
 
@@ -223,6 +281,46 @@ mod tests {
         sockets.change(&place.bind(&["a"]), OPENING).unwrap();
         sockets.commit();
         assert_eq!(place.alive(&["a", "d"]), ["a"]);
+    }
+
+    #[test]
+    fn sockets_that_another_master_has_too_keep_their_files() {
+        let place = Place::new();
+        let mut sockets = place.open(&["a", "b"]);
+        sockets.share(true);
+        sockets.change(&place.bind(&["a"]), OPENING).unwrap();
+        sockets.commit();
+        sockets.close();
+        assert!(["a", "b"].iter().all(|name| Path::new(&place.path(name)).exists()));
+    }
+
+    #[test]
+    fn sockets_are_taken_over_together_with_their_files() {
+        let place = Place::new();
+        let old = place.open(&["a", "b"]);
+        let pass = |listener: &Listener| {
+            let number = listener.as_fd().try_clone_to_owned().unwrap().into_raw_fd();
+            // As it comes out of exec.
+            let fd = crate::sys::fd::duplicate(number).unwrap();
+            crate::sys::fd::keep_across_exec(fd.as_fd()).unwrap();
+            fd.into_raw_fd()
+        };
+        let numbers: Vec<RawFd> = old.listeners().iter().map(pass).collect();
+        // The configuration has been changed meanwhile: b is to go, c to come.
+        let mut new = Sockets::take_over(&numbers, &place.bind(&["c", "a"]), 8).unwrap();
+        assert_eq!(new.text(), old.text());
+        assert!(!new.are_activated());
+        new.share(false);
+        assert!(new.change(&place.bind(&["c", "a"]), OPENING).unwrap());
+        new.commit();
+        assert_eq!(place.alive(&["a", "b", "c"]), ["a", "c"]);
+        new.close();
+        assert!(["a", "b", "c"].iter().all(|name| !Path::new(&place.path(name)).exists()));
+        let file = tempfile::tempfile().unwrap();
+        crate::sys::fd::keep_across_exec(file.as_fd()).unwrap();
+        let number = file.into_raw_fd();
+        let error = Sockets::take_over(&[number], &[], 8).err().unwrap().to_string();
+        assert!(error.contains(&format!("fd://{number}: the descriptor is not a")), "{error}");
     }
 
     #[test]

@@ -1,14 +1,20 @@
 //! What the process that started the server has prepared for it.
 
+use std::os::fd::RawFd;
+
 use super::service::Service;
+use super::upgrade::{self, Predecessor};
 use crate::error::Error;
 use crate::net::inherit::{self, Passed};
 use crate::sys::process::Pid;
 
-/// Sockets that were passed in, and a service manager that wants to be told how the service is.
+/// Sockets that were passed in, a master to follow, and a service manager that wants to be told how the service is.
 #[derive(Debug, Default)]
 pub struct Surroundings {
     pub(super) passed: Vec<Passed>,
+    pub(super) predecessor: Option<Predecessor>,
+    /// Its sockets.
+    pub(super) passed_on: Vec<RawFd>,
     pub(super) service: Service,
 }
 
@@ -20,13 +26,18 @@ impl Surroundings {
     /// A variable has a value that it cannot have.
     pub fn read(variable: &dyn Fn(&str) -> Option<String>, pid: Pid) -> Result<Self, Error> {
         let passed = inherit::read(variable, pid)?;
-        Ok(Self { passed, service: Service::read(variable, pid) })
+        let predecessor = Predecessor::read(variable)?;
+        let passed_on =
+            if predecessor.is_some() { upgrade::passed_on(variable)? } else { Vec::new() };
+        let service = Service::read(variable, pid, predecessor.is_none());
+        Ok(Self { passed, predecessor, passed_on, service })
     }
 
     /// The variables that were read and that no process after this one must read again.
     pub fn variables(&self) -> Vec<&'static str> {
         let passed = if self.passed.is_empty() { &[][..] } else { &inherit::VARIABLES };
-        [passed, self.service.variables()].concat()
+        let passed_on = if self.passed_on.is_empty() { &[][..] } else { &[upgrade::FDS] };
+        [passed, passed_on, self.service.variables()].concat()
     }
 
     /// Whether a service manager wants to be told how the service is.

@@ -9,6 +9,7 @@ mod events;
 mod pool;
 mod stopping;
 mod timeouts;
+mod upgrade;
 
 #[cfg(test)]
 mod simulation;
@@ -25,6 +26,7 @@ use crate::sys::process::{Ended, Pid};
 use crate::sys::signal::Signal;
 pub use events::{Action, Event, Level, Policy, Sight, Standing};
 use stopping::Stopping;
+pub use upgrade::Relatives;
 
 /// A worker that ends sooner than this after its fork has crashed; one that lives longer is healthy.
 const HEALTHY_AFTER: Duration = Duration::from_secs(1);
@@ -58,12 +60,16 @@ pub struct State {
     /// When to begin to stop.
     leaving: Option<Duration>,
     stopping: Option<Stopping>,
+    relatives: Relatives,
+    /// Workers that go now leave none behind.
+    last: bool,
     logged_count: Option<usize>,
     actions: Vec<Action>,
 }
 
 impl State {
-    pub fn new(policy: Policy) -> Self {
+    /// `has_predecessor`: another master has started this one, and serves at the same sockets.
+    pub fn new(policy: Policy, has_predecessor: bool) -> Self {
         Self {
             size: policy.workers,
             policy,
@@ -78,6 +84,8 @@ impl State {
             backoff: Backoff::default(),
             leaving: None,
             stopping: None,
+            relatives: Relatives::new(has_predecessor),
+            last: false,
             logged_count: None,
             actions: Vec::new(),
         }
@@ -127,6 +135,9 @@ impl State {
             Event::ForkFailed { age, why } => self.fork_failed(age, why.as_deref(), now),
             Event::Ended { pid, how } => self.ended(pid, how, now),
             Event::Seen(sights) => self.seen(sights, now),
+            Event::SuccessorStarted(pid) => self.relatives.successor_started(pid),
+            Event::SuccessorFailed(why) => self.successor_failed(&why),
+            Event::PredecessorEnded => self.promote(),
             Event::ConfigRead(policy) => self.config_read(policy, now),
             Event::ConfigRefused(why) => self.log(
                 Level::Error,
@@ -184,7 +195,7 @@ impl State {
             Signal::TERM => self.stop(Signal::TERM, Exit::Ok as i32, None, now),
             Signal::INT | Signal::QUIT => self.stop(Signal::QUIT, Exit::Ok as i32, None, now),
             Signal::HUP => {
-                self.log(Level::Info, "Hang up: Master");
+                self.log(Level::Info, format!("Hang up: {}", self.relatives.name()));
                 self.actions.push(Action::ReadConfig);
             }
             Signal::TTIN => {
@@ -201,12 +212,8 @@ impl State {
                     self.actions.push(Action::Kill { pid, signal });
                 }
             }
-            Signal::USR2 => self.log(
-                Level::Warning,
-                "USR2 signal ignored: this version cannot replace its own program while it runs. \
-                 Restart it instead, or send HUP to reload the application.",
-            ),
-            Signal::WINCH if self.policy.daemon => self.send_all_away(),
+            Signal::USR2 => self.upgrade(),
+            Signal::WINCH if self.policy.daemon => self.empty(),
             Signal::WINCH => self.log(Level::Debug, "SIGWINCH ignored. Not daemonized"),
             _ => self.log(Level::Error, format!("Unhandled signal: {}", signal.short_name())),
         }
@@ -232,6 +239,9 @@ impl State {
 
     fn ended(&mut self, pid: Pid, how: Ended, now: Duration) {
         let Some(worker) = self.workers.remove_pid(pid) else {
+            if self.relatives.is_successor(pid) {
+                return self.successor_ended(pid, how);
+            }
             let (level, text) = obituary::of_stranger(pid, how);
             self.log(level, text);
             return;

@@ -2,6 +2,7 @@
 //! `unix:PATH`, `unix://PATH`, `unix:@NAME`, `fd://N`.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 
@@ -85,6 +86,27 @@ impl Address {
                 .map_err(|_| refuse(text, &format!("'{port}' is not a valid port number.")))?,
         };
         Ok(Self::Tcp { host: host.to_lowercase(), port })
+    }
+}
+
+impl Address {
+    /// Whether a socket that listens at `actual` may have been opened for this address.
+    #[must_use]
+    pub fn fits(&self, actual: &Self) -> bool {
+        match (self, actual) {
+            (Self::Tcp { host, port }, Self::Tcp { host: address, port: actual }) => {
+                // A name may stand for any address, and port 0 for any port.
+                let host = if host.is_empty() { "0.0.0.0" } else { host };
+                let host = host.parse::<IpAddr>();
+                (*port == 0 || port == actual) && (host.is_err() || host == address.parse())
+            }
+            (Self::Unix(path), Self::Unix(actual)) => {
+                let absolute = |path: &PathBuf| std::path::absolute(path).ok();
+                path == actual || absolute(path) == absolute(actual)
+            }
+            (Self::Fd(_), _) => true,
+            _ => false,
+        }
     }
 }
 
@@ -182,6 +204,27 @@ mod tests {
     fn the_text_is_that_of_the_log_lines() {
         assert_eq!(tcp("127.0.0.1", 8000).to_string(), "('127.0.0.1', 8000)");
         assert_eq!(unix("/run/x").to_string(), "/run/x");
+    }
+
+    #[test]
+    fn an_address_fits_what_may_have_been_opened_for_it() {
+        let cases = [
+            (tcp("127.0.0.1", 80), tcp("127.0.0.1", 80), true),
+            (tcp("127.0.0.1", 0), tcp("127.0.0.1", 80), true),
+            (tcp("", 80), tcp("0.0.0.0", 80), true),
+            (tcp("localhost", 80), tcp("127.0.0.1", 80), true),
+            (tcp("::1", 80), tcp("::1", 80), true),
+            (tcp("127.0.0.2", 80), tcp("127.0.0.1", 80), false),
+            (tcp("127.0.0.1", 81), tcp("127.0.0.1", 80), false),
+            (unix("/run/x"), unix("/run/x"), true),
+            (unix("/run/x"), unix("/run/y"), false),
+            (unix("x"), unix(std::env::current_dir().unwrap().join("x").to_str().unwrap()), true),
+            (unix("/run/x"), tcp("127.0.0.1", 80), false),
+            (Address::Fd(3), unix("/run/x"), true),
+        ];
+        for (wanted, actual, fits) in cases {
+            assert_eq!(wanted.fits(&actual), fits, "{wanted} {actual}");
+        }
     }
 
     proptest! {

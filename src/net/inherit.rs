@@ -8,7 +8,7 @@ use crate::net::address::Address;
 use crate::sys::process::Pid;
 
 /// The first descriptor passed (`SD_LISTEN_FDS_START`).
-const FIRST: RawFd = 3;
+pub const FIRST: RawFd = 3;
 
 /// The variables by which sockets are announced.
 pub const VARIABLES: [&str; 3] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];

@@ -124,6 +124,32 @@ impl Listener {
         })
     }
 
+    /// Takes over a socket that another master has opened, and its socket file with it.
+    ///
+    /// # Errors
+    /// It is no such socket; a sentence for the user.
+    pub fn take_over(number: RawFd, backlog: u32) -> Result<Self, Error> {
+        let mut listener = Self::passed(number, backlog)
+            .map_err(|failure| Error::config(failure.explain(&Address::Fd(number))))?;
+        if let Address::Unix(path) = listener.address()
+            && let Ok(path) = std::path::absolute(path)
+            && let Ok(found) = fs::symlink_metadata(&path)
+            && found.file_type().is_socket()
+        {
+            listener.file = Some(SocketFile { path, device: found.dev(), inode: found.ino() });
+        }
+        Ok(listener)
+    }
+
+    /// What it listens at.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        match self.server_port.parse() {
+            Ok(port) => Address::Tcp { host: self.server_name.clone(), port },
+            Err(_) => Address::Unix(PathBuf::from(&self.server_name)),
+        }
+    }
+
     #[must_use]
     pub fn is_unix(&self) -> bool {
         self.family == Family::Unix

@@ -88,6 +88,11 @@ impl StopFlag {
         self.set[0].fetch_or(SET, Ordering::Release);
     }
 
+    /// For the master, before it forks workers after all have been told to go.
+    pub fn clear(&self) {
+        self.set[0].fetch_and(!SET, Ordering::Release);
+    }
+
     #[must_use]
     pub fn is_set(&self) -> bool {
         self.set[0].load(Ordering::Acquire) & SET != 0

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, RawFd};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Makes the number `target` stand for the open file of `source`, in one step: whoever writes to
@@ -34,6 +35,38 @@ pub fn duplicate(number: RawFd) -> io::Result<File> {
     }
     // SAFETY: the descriptor was just made and nobody else owns it.
     Ok(unsafe { File::from_raw_fd(copy) })
+}
+
+/// Has the descriptor stay open across `exec`.
+///
+/// # Errors
+/// None that a caller could do anything about.
+pub fn keep_across_exec(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let flags = FdFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFD)?);
+    fcntl(fd, FcntlArg::F_SETFD(flags - FdFlag::FD_CLOEXEC))?;
+    Ok(())
+}
+
+/// Makes the numbers from `first` on stand for the open files of `sources`, in order, and keep them
+/// across `exec`. Whatever the numbers stood for before is closed behind its owner's back: only for a
+/// process that does nothing more than `exec`.
+///
+/// # Errors
+/// `EMFILE` when there are not so many numbers.
+pub fn place_for_exec(sources: &[BorrowedFd<'_>], first: RawFd) -> io::Result<()> {
+    let count = RawFd::try_from(sources.len()).map_err(|_| Errno::EMFILE)?;
+    // Out of the way, since a number may be that of another source.
+    let copies = sources.iter().map(|source| {
+        // SAFETY: the source is open; the copy is owned by nobody and goes with `exec`.
+        Errno::result(unsafe {
+            libc::fcntl(source.as_raw_fd(), libc::F_DUPFD_CLOEXEC, first + count)
+        })
+    });
+    for (copy, number) in copies.collect::<Result<Vec<_>, _>>()?.into_iter().zip(first..) {
+        // SAFETY: as the documentation demands, nothing of this process uses the number again.
+        Errno::result(unsafe { libc::dup2(copy, number) })?;
+    }
+    Ok(())
 }
 
 /// Raises the limit of open descriptors to the most the process may have (`RLIMIT_NOFILE`).
@@ -89,7 +122,10 @@ mod tests {
 
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-    use super::{duplicate, ensure_room, has_room_at_the_top, raise_limit, redirect};
+    use super::{
+        duplicate, ensure_room, has_room_at_the_top, keep_across_exec, place_for_exec, raise_limit,
+        redirect,
+    };
     use crate::sys::testing::alone;
 
     #[test]
@@ -122,6 +158,30 @@ mod tests {
         assert_eq!(file.metadata().unwrap().len(), 5);
         assert!(duplicate(-1).is_err());
     }
+
+    #[test]
+    fn descriptors_pass_through_exec_at_the_numbers_wanted() {
+        alone("sys::fd::tests::descriptors_pass_through_exec_at_the_numbers_wanted", || {
+            let mut files = [tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap()];
+            files[0].write_all(b"a").unwrap();
+            files[1].write_all(b"bc").unwrap();
+            let first = files[0].as_raw_fd();
+            // In the other order, so that each is in the way of the other.
+            place_for_exec(&[files[1].as_fd(), files[0].as_fd()], first).unwrap();
+            let lens = [first, first + 1].map(|number| duplicate(number).unwrap().metadata());
+            assert_eq!(lens.map(|found| found.unwrap().len()), [2, 1]);
+            let output = std::process::Command::new("ls").arg("/proc/self/fd").output().unwrap();
+            let open = String::from_utf8(output.stdout).unwrap();
+            let is_open = |number: i32| open.lines().any(|line| line == number.to_string());
+            assert!(is_open(first) && is_open(first + 1), "{open}");
+            let other = tempfile::tempfile().unwrap();
+            assert!(!is_open(other.as_raw_fd()));
+            keep_across_exec(other.as_fd()).unwrap();
+            let flags = fcntl(&other, FcntlArg::F_GETFD).unwrap();
+            assert_eq!(flags & libc::FD_CLOEXEC, 0);
+        });
+    }
+
     #[test]
     fn room_is_what_can_be_opened() {
         alone("sys::fd::tests::room_is_what_can_be_opened", || {

@@ -9,6 +9,7 @@ pub mod detach;
 #[cfg(test)]
 pub mod env;
 pub mod epoll;
+pub mod exec;
 pub mod fd;
 pub mod identity;
 pub mod listen;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
@@ -49,6 +50,24 @@ pub enum Ended {
 /// Id of the calling process.
 pub fn getpid() -> Pid {
     Pid(nix::unistd::getpid().as_raw())
+}
+
+/// Id of the process that has forked this one, or of whoever has taken it over since; `None` if that
+/// is outside of what this process can see (`pid_namespaces(7)`).
+pub fn parent() -> Option<Pid> {
+    Pid::new(nix::unistd::getppid().as_raw())
+}
+
+/// A descriptor that is readable when process `pid` has ended (`pidfd_open(2)`).
+///
+/// # Errors
+/// ESRCH when there is no such process, ENOSYS before Linux 5.3.
+pub fn watch(pid: Pid) -> io::Result<OwnedFd> {
+    // SAFETY: plain numbers are passed.
+    let result = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.0, 0) })?;
+    let fd = i32::try_from(result).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the descriptor was just made, close-on-exec, and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 static SHARES_DESCRIPTORS: AtomicBool = AtomicBool::new(false);
@@ -155,6 +174,10 @@ pub fn exit_now(status: i32) -> ! {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
     use super::*;
 
     #[test]
@@ -162,6 +185,22 @@ mod tests {
         assert_eq!(Pid::new(0), None);
         assert_eq!(Pid::new(-1), None);
         assert_eq!(Pid::new(7).map(Pid::get), Some(7));
+    }
+
+    #[test]
+    fn the_end_of_a_process_can_be_waited_for() {
+        let mut child = std::process::Command::new("cat");
+        let mut child = child.stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let watch = watch(Pid::new(child.id().cast_signed()).unwrap()).unwrap();
+        let has_ended = |timeout: u8| {
+            let mut fds = [PollFd::new(watch.as_fd(), PollFlags::POLLIN)];
+            poll(&mut fds, PollTimeout::from(timeout)).unwrap() == 1
+        };
+        assert!(!has_ended(0));
+        drop(child.stdin.take());
+        assert!((0..100).any(|_| has_ended(100)));
+        child.wait().unwrap();
+        assert!(super::watch(Pid(i32::MAX)).is_err());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use super::*;
-use crate::app::Hooks;
+use crate::app::{Hooks, Invocation};
 use crate::scoreboard;
 
 /// The test that calls [`be_the_server_if_asked`].
@@ -133,6 +133,12 @@ impl Host for Workers {
     fn hooks(&mut self) -> &mut dyn Hooks {
         self
     }
+
+    fn invocation(&self) -> Result<Invocation, Error> {
+        Err(Error::config("This program is a test."))
+    }
+
+    fn forget(&mut self, _: &[&str]) {}
 
     fn work(&mut self, seat: Seat<'_>) -> i32 {
         match self.kind {

@@ -15,7 +15,7 @@ pub struct Policy {
     pub timeout: Option<Duration>,
     /// How long workers may take to finish when the server stops.
     pub graceful_timeout: Duration,
-    /// The server runs in the background: WINCH sends the workers away.
+    /// It has no terminal, so WINCH is not about a window.
     pub daemon: bool,
     /// How long the server goes on after TERM before it begins to stop.
     pub shutdown_delay: Duration,
@@ -72,6 +72,12 @@ pub enum Event {
     Resized(usize),
     /// A hook has failed, which the log tells of: the server stops at once, with this status.
     Failed(i32),
+    /// [`Action::StartSuccessor`] was done.
+    SuccessorStarted(Pid),
+    /// [`Action::StartSuccessor`] could not be done; a sentence why.
+    SuccessorFailed(String),
+    /// The master that this one is the successor of has ended.
+    PredecessorEnded,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +121,14 @@ pub enum Action {
     Rollback,
     /// The server will stop soon: connections are to end with their next response.
     AnnounceStop,
+    /// Start a new master with the program as it is now; answered by [`Event::SuccessorStarted`] or
+    /// [`Event::SuccessorFailed`].
+    StartSuccessor,
+    /// This is the only master now.
+    Promote,
+    /// Whether workers that go leave others behind them: if not, they finish with their connections
+    /// instead of handing them over.
+    SetLast(bool),
     /// The server stops: nobody new gets in.
     CloseListeners,
     /// Leave with this status. The last action ever.

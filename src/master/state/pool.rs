@@ -30,13 +30,6 @@ impl State {
         }
     }
 
-    /// WINCH in a daemon: the pool is to be empty, until HUP or TTIN.
-    pub(super) fn send_all_away(&mut self) {
-        self.log(Level::Info, "graceful stop of workers");
-        self.resize(0);
-        self.actions.push(Action::Resized(self.size));
-    }
-
     pub(super) fn config_read(&mut self, policy: Policy, now: Duration) {
         if self.stopping.is_some() {
             return;
@@ -69,6 +62,10 @@ impl State {
             self.backoff.reset();
         }
         self.settle_generation();
+        let last = self.size == 0;
+        if std::mem::replace(&mut self.last, last) != last {
+            self.actions.push(Action::SetLast(last));
+        }
         self.dismiss_excess(now);
         if self.backoff.until().is_none_or(|until| now >= until) {
             for _ in 0..self.missing() {

@@ -23,12 +23,16 @@ enum Step {
     Ends(usize, Ended),
     /// The next read of the configuration has this outcome.
     Config(Option<usize>),
-    /// The next fork fails.
+    /// The next fork fails, be it of a worker or of a new master.
     NoFork,
     /// A hook asks for so many workers.
     Resize(usize),
     /// A hook fails.
     Fail,
+    /// The new master ends.
+    SuccessorEnds(Ended),
+    /// The old one does.
+    PredecessorEnds,
     /// Time passes, in milliseconds.
     Wait(u64),
     /// Nothing happens until the deadline.
@@ -41,7 +45,7 @@ fn signals() -> impl Strategy<Value = Signal> {
         4 => Just(Signal::TTIN),
         4 => Just(Signal::TTOU),
         1 => Just(Signal::USR1),
-        1 => Just(Signal::USR2),
+        2 => Just(Signal::USR2),
         1 => Just(Signal::WINCH),
         1 => prop_oneof![Just(Signal::TERM), Just(Signal::INT), Just(Signal::QUIT)],
     ]
@@ -68,6 +72,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (0_usize..6).prop_map(Step::Resize),
         1 => proptest::bool::weighted(0.05)
             .prop_map(|fails| if fails { Step::Fail } else { Step::Sleep }),
+        1 => ends().prop_map(Step::SuccessorEnds),
+        1 => Just(Step::PredecessorEnds),
         3 => (0_u64..40_000).prop_map(Step::Wait),
         3 => Just(Step::Sleep),
     ];
@@ -85,6 +91,7 @@ struct Process {
     got: Vec<Signal>,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 struct World {
     state: State,
     now: Duration,
@@ -92,6 +99,9 @@ struct World {
     next_pid: i32,
     config: Option<usize>,
     fork_fails: bool,
+    successor: Option<Pid>,
+    predecessor: bool,
+    last: bool,
     last_policy: usize,
     stopped: bool,
     left: Option<i32>,
@@ -106,20 +116,23 @@ fn policy(workers: usize) -> Policy {
         workers,
         timeout: Some(TIMEOUT),
         graceful_timeout: Duration::from_secs(10),
-        daemon: false,
+        daemon: true,
         shutdown_delay,
     }
 }
 
 impl World {
-    fn new(workers: usize) -> Self {
+    fn new(workers: usize, predecessor: bool) -> Self {
         let mut world = Self {
-            state: State::new(policy(workers)),
+            state: State::new(policy(workers), predecessor),
             now: Duration::from_secs(100),
             processes: BTreeMap::new(),
             next_pid: 10,
             config: Some(workers),
             fork_fails: false,
+            successor: None,
+            predecessor,
+            last: false,
             last_policy: workers,
             stopped: false,
             left: None,
@@ -133,7 +146,8 @@ impl World {
         let mut events = vec![event];
         while let Some(event) = events.pop() {
             assert_eq!(self.left, None, "something happens after the end");
-            let fewer = matches!(event, Event::Signal(Signal::TTOU) | Event::Resized(_));
+            let fewer =
+                matches!(event, Event::Signal(Signal::TTOU | Signal::WINCH) | Event::Resized(_));
             let unproven = self.state.fallback.is_some();
             let actions = self.state.on(event, self.now);
             // The generation returned to may be larger than what was asked for meanwhile.
@@ -151,6 +165,9 @@ impl World {
                         None => Event::ConfigRefused("refused".to_owned()),
                     }),
                     Action::AnnounceStop => assert!(!self.stopped, "announced too late"),
+                    Action::StartSuccessor => events.push(self.start_successor()),
+                    Action::Promote => assert!(!self.predecessor, "promoted too early"),
+                    Action::SetLast(last) => self.last = last,
                     Action::CloseListeners => self.stopped = true,
                     Action::Exit(status) => self.left = Some(status),
                     Action::Log(_, text) => assert!(!text.is_empty()),
@@ -178,6 +195,18 @@ impl World {
             Process { age, generation, phase: Phase::Booting, busy: None, got: Vec::new() };
         self.processes.insert(pid, process);
         Event::Forked { age, pid }
+    }
+
+    fn start_successor(&mut self) -> Event {
+        assert!(!self.stopped, "a new master for a server that stops");
+        assert!(self.successor.is_none() && !self.predecessor, "three masters");
+        if std::mem::take(&mut self.fork_fails) {
+            return Event::SuccessorFailed("no more processes".to_owned());
+        }
+        let pid = Pid::new(self.next_pid).unwrap();
+        self.next_pid += 1;
+        self.successor = Some(pid);
+        Event::SuccessorStarted(pid)
     }
 
     fn kill(&mut self, pid: Pid, signal: Signal, may_retire: bool) {
@@ -219,6 +248,9 @@ impl World {
         {
             assert_eq!(olds, 0, "old workers stay beside a full new generation");
         }
+        let relatives = self.successor.is_some() || self.predecessor;
+        assert_eq!(self.state.relatives().any(), relatives, "masters and book-keeping differ");
+        assert!(self.stopped || self.last == (self.state.size == 0), "who is the last?");
         let due = self.state.missing() > 0 && !self.stopped;
         assert!(!due || self.state.backoff.until().is_some(), "nothing will fork what is missing");
     }
@@ -287,6 +319,16 @@ impl World {
             Step::NoFork => self.fork_fails = true,
             Step::Resize(size) => self.send(Event::Resized(size)),
             Step::Fail => self.send(Event::Failed(255)),
+            Step::SuccessorEnds(how) => {
+                if let Some(pid) = self.successor.take() {
+                    self.send(Event::Ended { pid, how });
+                }
+            }
+            Step::PredecessorEnds => {
+                if std::mem::take(&mut self.predecessor) {
+                    self.send(Event::PredecessorEnded);
+                }
+            }
             Step::Wait(millis) => {
                 self.now += Duration::from_millis(millis);
                 self.look();
@@ -346,8 +388,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn any_sequence_of_events_keeps_the_promises(workers in 1_usize..6, steps in steps()) {
-        let mut world = World::new(workers);
+    fn any_sequence_of_events_keeps_the_promises(
+        workers in 1_usize..6,
+        predecessor: bool,
+        steps in steps(),
+    ) {
+        let mut world = World::new(workers, predecessor);
         for step in steps {
             if world.left.is_some() {
                 break;
@@ -362,7 +408,7 @@ proptest! {
         workers in 1_usize..6,
         reloads in proptest::collection::vec((1_usize..6, 0_usize..8), 1..6),
     ) {
-        let mut world = World::new(workers);
+        let mut world = World::new(workers, false);
         for process in world.processes.values_mut() {
             process.phase = Phase::Ready;
         }

@@ -149,7 +149,7 @@ impl State {
             );
         }
         let level = if status == 0 { Level::Info } else { Level::Error };
-        self.log(level, "Shutting down: Master");
+        self.log(level, format!("Shutting down: {}", self.relatives.name()));
         if let Some(reason) = reason {
             self.log(level, format!("Reason: {reason}"));
         }

@@ -1,5 +1,7 @@
 //! One scenario per promise of the supervisor.
 
+mod upgrade;
+
 use super::*;
 use crate::master::workers::{Busy, Doing, Stuck};
 
@@ -25,7 +27,8 @@ struct Bench {
 
 impl Bench {
     fn start(workers: usize) -> Self {
-        let mut bench = Self { state: State::new(policy(workers)), now: Duration::from_secs(1000) };
+        let state = State::new(policy(workers), false);
+        let mut bench = Self { state, now: Duration::from_secs(1000) };
         bench.on(Event::Started);
         bench
     }
@@ -113,7 +116,7 @@ fn logged(actions: &[Action], level: Level, text: &str) -> bool {
 
 #[test]
 fn starts_the_pool_and_sleeps_without_a_deadline() {
-    let mut state = State::new(policy(3));
+    let mut state = State::new(policy(3), false);
     assert_eq!(state.deadline(), None);
     let actions = state.on(Event::Started, SECOND);
     assert_eq!(spawned(&actions), [1, 2, 3]);
@@ -121,8 +124,6 @@ fn starts_the_pool_and_sleeps_without_a_deadline() {
     let mut bench = Bench::serving(3);
     assert_eq!(bench.state.deadline(), None);
     assert_eq!(bench.signal(Signal::WINCH).len(), 2);
-    let actions = bench.signal(Signal::USR2);
-    assert!(logged(&actions, Level::Warning, "USR2 signal ignored"));
 }
 
 #[test]
@@ -376,7 +377,7 @@ fn a_retiring_worker_is_replaced_before_it_is_gone() {
 
 #[test]
 fn a_fork_that_fails_is_tried_again_later() {
-    let mut state = State::new(policy(1));
+    let mut state = State::new(policy(1), false);
     state.on(Event::Started, SECOND);
     let why = Some("no more processes".to_owned());
     let actions = state.on(Event::ForkFailed { age: 1, why }, SECOND);

@@ -148,7 +148,9 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             let modules = names.iter().map(|name| directory.path().join(name)).collect();
             let mut place = Self { directory, changes: Changes::default(), modules };
-            names.iter().for_each(|name| place.write(name, "x"));
+            for name in names {
+                place.write(name, "x");
+            }
             assert_eq!(place.look(&[], &[]), None);
             place
         }

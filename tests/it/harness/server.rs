@@ -107,6 +107,8 @@ pub struct Builder {
     chdir: Option<PathBuf>,
     /// What the shell does first.
     prelude: String,
+    /// Another name or path of the program.
+    called: Option<OsString>,
     dir: TempDir,
 }
 
@@ -125,6 +127,7 @@ impl Builder {
             pass_socket: true,
             chdir: Some(APPS.into()),
             prelude: String::new(),
+            called: None,
             dir: tempfile::tempdir().expect("a temporary directory can be made"),
         }
     }
@@ -233,6 +236,12 @@ os.execvp(command[0], command)
         self
     }
 
+    /// Starts the program under another name or path, relative to the server's own directory.
+    pub fn called(mut self, name: &str) -> Self {
+        self.called = Some(name.into());
+        self
+    }
+
     /// Puts a file into the directory the server is started in.
     pub fn file(self, name: &str, text: &str) -> Self {
         fs::write(self.dir.path().join(name), text).expect("the temporary directory is writable");
@@ -302,7 +311,11 @@ os.execvp(command[0], command)
             command.env_remove(name);
         }
         let script = format!("{}{script}", self.prelude);
-        command.args(["-c", &script, "sh"]).args(self.kind.program()).args(&self.args);
+        let mut program = self.kind.program();
+        if let Some(called) = self.called {
+            program[0] = called;
+        }
+        command.args(["-c", &script, "sh"]).args(program).args(&self.args);
         if let Some(dir) = &self.chdir {
             command.arg("--chdir").arg(dir);
         }

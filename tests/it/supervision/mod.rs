@@ -8,3 +8,4 @@ mod pid_file;
 mod reloads;
 mod timeouts;
 mod under_load;
+mod upgrade;
