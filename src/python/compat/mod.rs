@@ -24,6 +24,9 @@ const PACKAGE: &str = "gunicorn";
 /// # Errors
 /// `sys.meta_path` or `sys.modules` is not what Python makes it.
 pub fn install(py: Python<'_>) -> PyResult<()> {
+    // What the importer needs must be there: it is asked under a lock of the import system, under which
+    // nothing can be imported that another thread is about to import.
+    py.import("importlib.machinery")?;
     let sys = py.import("sys")?;
     let finders = sys.getattr("meta_path")?.cast_into::<PyList>()?;
     // In front of the finder that would find an installed gunicorn, but behind those that a
