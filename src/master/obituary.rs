@@ -43,6 +43,7 @@ pub fn of_worker(pid: Pid, worker: &Worker, how: Ended) -> Option<(Level, String
 fn overdue(worker: &Worker) -> &'static str {
     match worker.overdue {
         None | Some(Doing::Request(_)) => "its request",
+        Some(Doing::Starting) => "its start",
         Some(Doing::Waiting | Doing::ThreadWaiting { .. }) => "its wait for the interpreter",
     }
 }

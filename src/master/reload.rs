@@ -3,7 +3,7 @@
 use super::forms;
 use super::pidfile::PidFile;
 use super::run::Master;
-use super::state::{Event, Policy};
+use super::state::{Event, Policy, Recycling};
 use crate::config::Config;
 use crate::error::Error;
 use crate::log;
@@ -115,10 +115,18 @@ fn enforce_logs(config: &Config) {
 /// What the state machine needs to know of a configuration.
 pub fn policy(config: &Config) -> Policy {
     use std::time::Duration;
+    let time = |time: Duration| (!time.is_zero()).then_some(time);
     Policy {
         workers: usize::try_from(config.workers).unwrap_or(usize::MAX),
         timeout: (config.timeout > 0).then(|| Duration::from_secs(config.timeout)),
         graceful_timeout: Duration::from_secs(config.graceful_timeout),
+        boot_timeout: time(config.worker_boot_timeout),
+        recycling: Recycling {
+            memory: (config.max_worker_memory > 0).then_some(config.max_worker_memory),
+            lifetime: time(config.max_worker_lifetime),
+            jitter: config.max_worker_lifetime_jitter,
+            most: usize::try_from(config.max_recycling).unwrap_or(usize::MAX),
+        },
         daemon: config.daemon,
         shutdown_delay: config.shutdown_delay,
     }

@@ -20,7 +20,7 @@ use super::service::Service;
 use super::sight::sight;
 use super::sockets::Sockets;
 use super::start::Surroundings;
-use super::state::{Action, Event, Level, State};
+use super::state::{Action, Event, Level, Sight, State};
 use super::upgrade::{self, Predecessor};
 use crate::app::{Birth, Host, Seat};
 use crate::config::{Config, ProxyMode};
@@ -359,7 +359,17 @@ impl<'a> Master<'a> {
 
     /// What the workers show at this moment.
     fn sights(&self) -> Event {
-        let look = |(slot, age)| sight(age, self.scoreboard.slot(slot).view());
+        let sample = self.state.samples_memory(now());
+        let look = |(slot, age)| {
+            let view = self.scoreboard.slot(slot).view();
+            // One that is not there yet, or no more, uses none.
+            let memory = || {
+                let pid = i32::try_from(view.pid).ok().and_then(Pid::new)?;
+                process::resident_memory(pid).ok()
+            };
+            let memory = sample.then(|| memory().unwrap_or_default());
+            Sight { memory, ..sight(age, view) }
+        };
         Event::Seen(self.seats.taken().map(look).collect())
     }
 

@@ -7,6 +7,7 @@
 
 mod events;
 mod pool;
+mod recycling;
 mod stopping;
 mod timeouts;
 mod upgrade;
@@ -24,7 +25,7 @@ use super::workers::{Phase, Worker, Workers};
 use crate::error::Exit;
 use crate::sys::process::{Ended, Pid};
 use crate::sys::signal::Signal;
-pub use events::{Action, Event, Level, Policy, Sight, Standing};
+pub use events::{Action, Event, Level, Policy, Recycling, Sight, Standing};
 use stopping::Stopping;
 pub use upgrade::Relatives;
 
@@ -61,6 +62,8 @@ pub struct State {
     leaving: Option<Duration>,
     stopping: Option<Stopping>,
     relatives: Relatives,
+    /// When the memory of workers is to be looked at.
+    next_sample: Duration,
     /// Workers that go now leave none behind.
     last: bool,
     logged_count: Option<usize>,
@@ -85,6 +88,7 @@ impl State {
             leaving: None,
             stopping: None,
             relatives: Relatives::new(has_predecessor),
+            next_sample: Duration::ZERO,
             last: false,
             logged_count: None,
             actions: Vec::new(),
@@ -167,7 +171,8 @@ impl State {
             .filter(|worker| self.tests_backoff(worker))
             .map(|worker| worker.started + HEALTHY_AFTER);
         let workers = self.workers.iter().filter_map(|worker| self.due(worker));
-        fork.into_iter().chain(health).chain(workers).chain(self.leaving).min()
+        let own = self.leaving.into_iter().chain(self.recycling_due());
+        fork.into_iter().chain(health).chain(workers).chain(own).min()
     }
 
     fn log(&mut self, level: Level, text: impl Into<String>) {
@@ -270,7 +275,7 @@ impl State {
     }
 
     /// A worker that was never ready is gone.
-    fn lost_while_booting(&mut self, worker: &Worker, what: &str, now: Duration) {
+    pub(super) fn lost_while_booting(&mut self, worker: &Worker, what: &str, now: Duration) {
         if self.stopping.is_some() || worker.dismissed {
             return;
         }
@@ -293,7 +298,8 @@ impl State {
     }
 
     fn seen(&mut self, sights: Vec<Sight>, now: Duration) {
-        for Sight { age, phase, busy } in sights {
+        self.sampled(&sights, now);
+        for Sight { age, phase, busy, .. } in sights {
             let Some(worker) = self.workers.by_age(age) else { continue };
             worker.busy = busy;
             if worker.phase == phase || phase == Phase::Booting {

@@ -27,6 +27,8 @@ pub struct Busy {
 /// as in gunicorn: the others go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Doing {
+    /// It is not ready yet.
+    Starting,
     /// `GET /path`, possibly cut off: the request of a sync worker.
     Request(String),
     /// A sync worker waits for the interpreter lock.
@@ -75,6 +77,10 @@ pub struct Worker {
     /// What ran into the timeout.
     pub overdue: Option<Doing>,
     pub killed: Option<Killed>,
+    /// So many times in a row it has been found to use too much memory.
+    pub oversized: u32,
+    /// It goes as soon as another one is ready in its place.
+    pub outgoing: bool,
 }
 
 impl Worker {
@@ -91,6 +97,8 @@ impl Worker {
             stuck: None,
             overdue: None,
             killed: None,
+            oversized: 0,
+            outgoing: false,
         }
     }
 

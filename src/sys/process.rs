@@ -6,7 +6,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
-use nix::unistd::ForkResult;
+use nix::unistd::{ForkResult, SysconfVar, sysconf};
 
 use super::signal::Signal;
 
@@ -68,6 +68,18 @@ pub fn watch(pid: Pid) -> io::Result<OwnedFd> {
     let fd = i32::try_from(result).map_err(|_| Errno::EBADF)?;
     // SAFETY: the descriptor was just made, close-on-exec, and nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The memory of a process that is in RAM, in bytes, shared memory included.
+///
+/// # Errors
+/// There is no such process, or it cannot be seen (proc(5)).
+pub fn resident_memory(pid: Pid) -> io::Result<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/statm"))?;
+    let pages = text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    let size = sysconf(SysconfVar::PAGE_SIZE)?.and_then(|size| u64::try_from(size).ok());
+    let bytes = pages.zip(size).and_then(|(pages, size)| pages.checked_mul(size));
+    bytes.ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 static SHARES_DESCRIPTORS: AtomicBool = AtomicBool::new(false);
@@ -201,6 +213,15 @@ mod tests {
         assert!((0..100).any(|_| has_ended(100)));
         child.wait().unwrap();
         assert!(super::watch(Pid(i32::MAX)).is_err());
+    }
+
+    #[test]
+    fn the_memory_of_a_process_grows_with_what_it_writes() {
+        let before = resident_memory(getpid()).unwrap();
+        let block = std::hint::black_box(vec![1_u8; 64 << 20]);
+        assert!(resident_memory(getpid()).unwrap() > before + (32 << 20));
+        drop(block);
+        assert!(resident_memory(Pid(i32::MAX)).is_err());
     }
 
     #[test]

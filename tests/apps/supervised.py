@@ -52,6 +52,15 @@ def load(query):
     return str(os.getpid())
 
 
+kept = []
+
+
+def grow(query):
+    """Keeps so many mebibytes of memory."""
+    kept.append(bytearray(int(query) << 20))
+    return str(os.getpid())
+
+
 def leave(query):
     os._exit(int(query))
 

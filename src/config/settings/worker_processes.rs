@@ -83,6 +83,60 @@ macro_rules! worker_processes {
             reload: Workers,
         }
 
+        /// The memory that a worker may use before it is replaced; 0 means no limit.
+        ///
+        /// A number of bytes, or text such as 512M. What counts is the resident memory, as `ps` and `top`
+        /// show it, on three looks in a row, two seconds apart. The worker serves until its replacement
+        /// does. This setting is rgunicorn's own.
+        max_worker_memory: u64 = Size {
+            flags: ["--max-worker-memory"],
+            metavar: "SIZE",
+            default: 0,
+            reload: Live,
+        }
+
+        /// Seconds after which a worker is replaced; 0 means never.
+        ///
+        /// The worker serves until its replacement does. This setting is rgunicorn's own.
+        max_worker_lifetime: Duration = Time {
+            flags: ["--max-worker-lifetime"],
+            metavar: "SECONDS",
+            default: 0,
+            reload: Live,
+        }
+
+        /// The most seconds added to `max_worker_lifetime`, differently for each worker.
+        ///
+        /// Workers that were started together are not replaced together then. This setting is
+        /// rgunicorn's own.
+        max_worker_lifetime_jitter: Duration = Time {
+            flags: ["--max-worker-lifetime-jitter"],
+            metavar: "SECONDS",
+            default: 0,
+            reload: Live,
+        }
+
+        /// How many workers are replaced at a time, for their memory or their age.
+        ///
+        /// 0 counts as 1. This setting is rgunicorn's own.
+        max_recycling: u32 = Count {
+            flags: ["--max-recycling"],
+            metavar: "INT",
+            default: 1,
+            reload: Live,
+        }
+
+        /// Seconds a worker may take to start before it is ended; 0 means any time.
+        ///
+        /// Its stacks are logged, and another one is started. In a reload it counts as a worker that
+        /// could not start. This setting is rgunicorn's own.
+        worker_boot_timeout: Duration = Time {
+            flags: ["--worker-boot-timeout"],
+            metavar: "SECONDS",
+            default: 0,
+            reload: Live,
+        }
+
         /// Seconds without a sign of life after which a worker is killed and replaced.
         ///
         /// 0 means no limit. A sync worker gives none while it handles a request, so that this limits

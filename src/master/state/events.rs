@@ -15,6 +15,10 @@ pub struct Policy {
     pub timeout: Option<Duration>,
     /// How long workers may take to finish when the server stops.
     pub graceful_timeout: Duration,
+    /// How long a worker may take to get ready; `None` for as long as it likes.
+    pub boot_timeout: Option<Duration>,
+    /// When workers are replaced although nothing is wrong with them.
+    pub recycling: Recycling,
     /// It has no terminal, so WINCH is not about a window.
     pub daemon: bool,
     /// How long the server goes on after TERM before it begins to stop.
@@ -32,6 +36,18 @@ pub enum Standing {
     Stopping,
 }
 
+/// What workers are replaced for in time, before anything is wrong with them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recycling {
+    /// Resident memory in bytes.
+    pub memory: Option<u64>,
+    pub lifetime: Option<Duration>,
+    /// The most that is added to the lifetime.
+    pub jitter: Duration,
+    /// How many are replaced at a time, at least.
+    pub most: usize,
+}
+
 /// What one slot of the scoreboard shows.
 #[derive(Clone, Debug)]
 pub struct Sight {
@@ -39,6 +55,10 @@ pub struct Sight {
     pub age: u64,
     pub phase: Phase,
     pub busy: Option<Busy>,
+    /// Its resident memory in bytes, if [`State::samples_memory`] asked for it.
+    ///
+    /// [`State::samples_memory`]: super::State::samples_memory
+    pub memory: Option<u64>,
 }
 
 #[derive(Clone, Debug)]

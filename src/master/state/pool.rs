@@ -66,6 +66,7 @@ impl State {
         if std::mem::replace(&mut self.last, last) != last {
             self.actions.push(Action::SetLast(last));
         }
+        self.choose_outgoing(now);
         self.dismiss_excess(now);
         if self.backoff.until().is_none_or(|until| now >= until) {
             for _ in 0..self.missing() {
@@ -116,7 +117,14 @@ impl State {
     pub(super) fn missing(&self) -> usize {
         // An unproven generation gets one chance per worker.
         let lost = if self.fallback.is_some() { self.failed_boots } else { 0 };
-        self.size.saturating_sub(lost).saturating_sub(self.count_current(Worker::stays))
+        let wanted = self.size.saturating_sub(lost) + self.replacements();
+        wanted.saturating_sub(self.count_current(Worker::stays))
+    }
+
+    /// How many workers are forked beyond the size of the pool, to take the places of others. Nobody is
+    /// replaced in a pool that is to be empty.
+    fn replacements(&self) -> usize {
+        if self.size == 0 { 0 } else { self.outgoing() }
     }
 
     pub(super) fn count_current(&self, which: impl Fn(&Worker) -> bool) -> usize {
@@ -127,7 +135,12 @@ impl State {
     /// new ones beyond its size.
     fn dismiss_excess(&mut self, now: Duration) {
         let current = self.generation;
-        let excess = self.count_current(Worker::stays).saturating_sub(self.size);
+        // For each that is ready beyond the size of the pool one goes that has waited for that.
+        let ready = self.count_current(|worker| worker.stays() && worker.was_ready());
+        let replaced = ready.saturating_sub(self.size);
+        self.dismiss_oldest(replaced, |w| w.generation == current && w.outgoing, now);
+        let size = self.size + self.replacements();
+        let excess = self.count_current(Worker::stays).saturating_sub(size);
         self.dismiss_oldest(excess, |worker| worker.generation == current, now);
         if self.fallback.is_some() {
             return;

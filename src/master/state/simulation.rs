@@ -19,6 +19,8 @@ enum Step {
     Waits(usize),
     /// It announces that it goes.
     Retires(usize),
+    /// It needs more memory than it may have, or no longer.
+    Grows(usize),
     /// It ends.
     Ends(usize, Ended),
     /// The next read of the configuration has this outcome.
@@ -66,6 +68,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => any::<usize>().prop_map(Step::Request),
         2 => any::<usize>().prop_map(Step::Waits),
         1 => any::<usize>().prop_map(Step::Retires),
+        2 => any::<usize>().prop_map(Step::Grows),
         4 => (any::<usize>(), ends()).prop_map(|(which, how)| Step::Ends(which, how)),
         1 => proptest::option::weighted(0.8, 1_usize..6).prop_map(Step::Config),
         1 => Just(Step::NoFork),
@@ -87,6 +90,7 @@ struct Process {
     generation: u64,
     phase: Phase,
     busy: Option<Busy>,
+    memory: u64,
     /// TERM, QUIT, ABRT or KILL, in this order.
     got: Vec<Signal>,
 }
@@ -108,14 +112,19 @@ struct World {
 }
 
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// What a worker may use.
+const MEMORY: u64 = 100;
 
 fn policy(workers: usize) -> Policy {
     // Some stop at once, some do not.
     let shutdown_delay = Duration::from_secs(if workers.is_multiple_of(2) { 5 } else { 0 });
+    let recycling = Recycling { memory: Some(MEMORY), most: 2, ..Recycling::default() };
     Policy {
         workers,
         timeout: Some(TIMEOUT),
         graceful_timeout: Duration::from_secs(10),
+        boot_timeout: Some(4 * TIMEOUT),
+        recycling,
         daemon: true,
         shutdown_delay,
     }
@@ -185,14 +194,22 @@ impl World {
     fn spawn(&mut self, age: u64, generation: u64) -> Event {
         assert!(!self.stopped, "a fork after the stop began");
         let stays = self.state.count_current(Worker::stays);
-        assert!(stays <= self.state.size, "more than the size of the pool");
+        let outgoing = self.state.outgoing();
+        assert!(outgoing <= 2, "too many are replaced at a time");
+        assert!(stays <= self.state.size + outgoing, "more than the size of the pool");
         if std::mem::take(&mut self.fork_fails) {
             return Event::ForkFailed { age, why: Some("no more processes".to_owned()) };
         }
         let pid = Pid::new(self.next_pid).unwrap();
         self.next_pid += 1;
-        let process =
-            Process { age, generation, phase: Phase::Booting, busy: None, got: Vec::new() };
+        let process = Process {
+            age,
+            generation,
+            phase: Phase::Booting,
+            busy: None,
+            memory: 0,
+            got: Vec::new(),
+        };
         self.processes.insert(pid, process);
         Event::Forked { age, pid }
     }
@@ -227,8 +244,13 @@ impl World {
             assert!(!process.got.is_empty(), "killed without a warning");
         }
         if signal == Signal::ABRT {
-            let busy = process.busy.as_ref().expect("aborted without a reason");
-            assert!(self.now >= busy.since + TIMEOUT, "aborted too early");
+            let busy = process.busy.as_ref().map(|busy| busy.since + TIMEOUT);
+            let booting = (process.phase == Phase::Booting)
+                .then(|| self.state.workers.iter().find(|worker| worker.pid == Some(pid)))
+                .flatten()
+                .map(|worker| worker.started + 4 * TIMEOUT);
+            let due = booting.or(busy).expect("aborted without a reason");
+            assert!(self.now >= due, "aborted too early");
         }
         process.got.push(signal);
     }
@@ -260,6 +282,7 @@ impl World {
             age: process.age,
             phase: process.phase,
             busy: process.busy.clone(),
+            memory: Some(process.memory),
         });
         let sights = sights.collect();
         self.send(Event::Seen(sights));
@@ -309,6 +332,18 @@ impl World {
                     self.look();
                 }
             }
+            Step::Grows(which) => {
+                if let Some((_, process)) = self.pick(which) {
+                    process.memory = if process.memory == 0 { MEMORY + 1 } else { 0 };
+                }
+                // Time for as many looks as it takes.
+                for _ in 0..3 {
+                    if self.left.is_none() {
+                        self.now += Duration::from_secs(2);
+                        self.look();
+                    }
+                }
+            }
             Step::Ends(which, how) => {
                 if let Some(pid) = self.pick(which).map(|(pid, _)| *pid) {
                     self.processes.remove(&pid);
@@ -345,6 +380,11 @@ impl World {
     /// From now on everything goes well: forks succeed, workers boot, obey and answer quickly.
     fn calm_down(&mut self) {
         self.fork_fails = false;
+        // Nor is there any need to look at their memory.
+        self.state.policy.recycling.memory = None;
+        if let Some(fallback) = &mut self.state.fallback {
+            fallback.policy.recycling.memory = None;
+        }
         for _ in 0..200 {
             if self.left.is_some() {
                 return;
@@ -361,6 +401,7 @@ impl World {
             for process in self.processes.values_mut() {
                 process.phase = Phase::Ready;
                 process.busy = None;
+                process.memory = 0;
             }
             self.look();
             let settled =

@@ -1,5 +1,6 @@
 //! One scenario per promise of the supervisor.
 
+mod recycling;
 mod upgrade;
 
 use super::*;
@@ -14,6 +15,8 @@ fn policy(workers: usize) -> Policy {
         workers,
         timeout: Some(30 * SECOND),
         graceful_timeout: 10 * SECOND,
+        boot_timeout: None,
+        recycling: Recycling::default(),
         daemon: false,
         shutdown_delay: Duration::ZERO,
     }
@@ -58,7 +61,7 @@ impl Bench {
     }
 
     fn see(&mut self, age: u64, phase: Phase, busy: Option<Busy>) -> Vec<Action> {
-        self.on(Event::Seen(vec![Sight { age, phase, busy }]))
+        self.on(Event::Seen(vec![Sight { age, phase, busy, memory: None }]))
     }
 
     fn ready(&mut self, age: u64) -> Vec<Action> {

@@ -25,8 +25,13 @@ impl State {
     }
 
     fn overdue_at(&self, worker: &Worker) -> Option<Duration> {
-        if !worker.was_ready() || worker.pid.is_none() || worker.killed.is_some() {
+        if worker.pid.is_none() || worker.killed.is_some() {
             return None;
+        }
+        if !worker.was_ready() {
+            // One that was told to go has another limit.
+            let limit = self.policy.boot_timeout.filter(|_| !worker.dismissed)?;
+            return Some(worker.started.saturating_add(limit));
         }
         Some(worker.busy.as_ref()?.since.saturating_add(self.policy.timeout?))
     }
@@ -41,16 +46,28 @@ impl State {
             .filter(|worker| self.overdue_at(worker).is_some_and(|at| now >= at))
             .map(|worker| worker.age)
             .collect();
-        let limit = self.policy.timeout.unwrap_or_default();
         for age in overdue {
             let Some(worker) = self.workers.by_age(age) else { continue };
-            let (Some(pid), Some(busy)) = (worker.pid, &worker.busy) else { continue };
+            let Some(pid) = worker.pid else { continue };
+            let (busy, limit) = if worker.was_ready() {
+                (worker.busy.clone(), self.policy.timeout)
+            } else {
+                let starting = Busy { since: worker.started, doing: Doing::Starting };
+                (Some(starting), self.policy.boot_timeout)
+            };
+            let (Some(busy), Some(limit)) = (busy, limit) else { continue };
             worker.stuck = Some(Stuck::Aborted { due: now + TO_ABORT });
-            worker.overdue = Some(busy.doing.clone());
-            let sentence = sentence(pid, busy, limit, now);
+            let sentence = sentence(pid, &busy, limit, now);
+            let lost = (busy.doing == Doing::Starting).then(|| worker.clone());
+            worker.overdue = Some(busy.doing);
+            // What becomes of it makes no difference any more.
+            worker.dismissed |= lost.is_some();
             self.log(Level::Critical, format!("WORKER TIMEOUT (pid:{pid})"));
             self.log(Level::Error, sentence);
             self.actions.push(Action::Kill { pid, signal: Signal::ABRT });
+            if let Some(worker) = lost {
+                self.lost_while_booting(&worker, "was not ready in time", now);
+            }
         }
     }
 
@@ -91,8 +108,13 @@ impl State {
 /// What a worker has been doing for too long.
 fn sentence(pid: Pid, busy: &Busy, limit: Duration, now: Duration) -> String {
     let taken = now.saturating_sub(busy.since).as_secs_f32();
-    let times = format!("for {taken:.1} s (timeout {} s)", limit.as_secs_f32());
+    let setting = match busy.doing {
+        Doing::Starting => "worker_boot_timeout",
+        _ => "timeout",
+    };
+    let times = format!("for {taken:.1} s ({setting} {} s)", limit.as_secs_f32());
     match &busy.doing {
+        Doing::Starting => format!("Worker (pid:{pid}) has been starting {times}"),
         Doing::Request(request) => {
             format!("Worker (pid:{pid}) has been handling {request} {times}")
         }

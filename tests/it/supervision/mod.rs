@@ -5,6 +5,7 @@ mod crashes;
 mod forks;
 mod mechanics;
 mod pid_file;
+mod recycling;
 mod reloads;
 mod timeouts;
 mod under_load;

@@ -1,0 +1,72 @@
+//! Workers that are replaced before anything is wrong with them, and those that never get ready.
+
+use std::fs;
+
+use nix::sys::signal::Signal;
+
+use crate::harness::cases::on_rgunicorn;
+use crate::harness::load::Load;
+use crate::harness::{BOUND, Builder, ServerKind, process, until};
+
+on_rgunicorn!(
+    a_worker_that_grows_is_replaced,
+    workers_are_replaced_for_their_age_and_nothing_is_lost,
+    a_worker_that_does_not_get_ready_is_ended
+);
+
+fn a_worker_that_grows_is_replaced(kind: ServerKind) {
+    let server = Builder::new(kind).args(["--max-worker-memory", "128M"]).start_ready(1);
+    let grown: i32 = server.get("/grow?160").text().parse().expect("a process id");
+    assert!(process::resident(grown) > 128 << 20);
+    let limit = 128 << 20;
+    let text = format!(
+        "[INFO] Worker (pid:{grown}) uses more than {limit} bytes (max_worker_memory) and is replaced."
+    );
+    server.log.wait_for(&text);
+    server.log.wait_for(&format!("Worker exiting (pid: {grown})"));
+    // Its replacement had been ready before.
+    let log = server.log.text();
+    let exits = log.find("Worker exiting").expect("just seen");
+    assert_eq!(log[..exits].matches("note: loaded in ").count(), 2, "{log}");
+    let workers = server.wait_workers(1);
+    assert_ne!(workers, [grown]);
+    assert_eq!(server.get("/pid").text(), workers[0].to_string());
+}
+
+fn workers_are_replaced_for_their_age_and_nothing_is_lost(kind: ServerKind) {
+    let builder = Builder::new(kind);
+    let begun = builder.dir().join("begun");
+    fs::write(&begun, "").expect("the directory is writable");
+    let args = ["--max-worker-lifetime", "0.5", "--max-worker-lifetime-jitter", "0.5"];
+    let server = builder.env("BEGUN", &begun).args(args).start_ready(2);
+    let load = Load::start(server.addr, 8);
+    server.log.wait_for_count("s (max_worker_lifetime) and is replaced.", 6);
+    load.wait_more(50);
+    let tally = load.finish();
+    assert!(tally.failures.is_empty(), "{:?}", tally.failures);
+    // One at a time: two serve, one is to go or to come.
+    assert!(server.workers().len() <= 4, "{:?}", server.workers());
+}
+
+fn a_worker_that_does_not_get_ready_is_ended(kind: ServerKind) {
+    const APP: &str = "def app(environ, start_response):\n    start_response('200 OK', [])\n    \
+        return [b'old']\n";
+    let builder = Builder::new(kind).in_own_dir().app("slow:app").file("slow.py", APP);
+    let server = builder.args(["--worker-boot-timeout", "0.5"]).start();
+    assert_eq!(server.get("/").text(), "old");
+    let old = server.wait_workers(1);
+    let path = server.dir().join("slow.py");
+    fs::write(&path, "import time\ntime.sleep(1000)\n").expect("the file is writable");
+    server.signal(Signal::SIGHUP);
+    server.log.wait_for("[CRITICAL] WORKER TIMEOUT (pid:");
+    server.log.wait_for(" has been starting for 0.");
+    server.log.wait_for("slow.py\", line 2, in <module>");
+    server.log.wait_for("The reload failed: none of the new workers could boot.");
+    until(BOUND, "the end of the new one", || (server.workers() == old).then_some(()));
+    assert_eq!(server.get("/").text(), "old");
+    // The next reload tries again.
+    fs::write(&path, APP.replace("old", "new")).expect("the file is writable");
+    server.signal(Signal::SIGHUP);
+    server.log.wait_for(&format!("Worker exiting (pid: {})", old[0]));
+    assert_eq!(server.get("/").text(), "new");
+}
