@@ -93,7 +93,7 @@ fn with_python(
         return Ok(check(py, &config));
     }
     // A new master that takes over from a daemon is one already.
-    if config.daemon && variable("GUNICORN_FD").is_none() {
+    if config.daemon && variable("GUNICORN_PID").is_none() {
         if surroundings.is_managed() {
             detach::say(UNDER_A_MANAGER);
         }

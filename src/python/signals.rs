@@ -22,6 +22,9 @@ use crate::sys::signal::{self, Blocked, Pipe, Signal};
 /// The application is running on the main thread.
 static IN_APPLICATION: AtomicBool = AtomicBool::new(false);
 
+/// So is its import: there is nothing yet that could be finished.
+static LOADING: AtomicBool = AtomicBool::new(false);
+
 thread_local! {
     /// Signals are held back while this thread forks.
     static FORKING: RefCell<Option<Blocked>> = const { RefCell::new(None) };
@@ -113,10 +116,19 @@ pub fn in_application<R>(call: impl FnOnce() -> R) -> R {
     result
 }
 
+/// Brackets the import of the application.
+pub fn in_import<R>(load: impl FnOnce() -> R) -> R {
+    LOADING.store(true, Ordering::Relaxed);
+    let result = in_application(load);
+    LOADING.store(false, Ordering::Relaxed);
+    result
+}
+
 /// Runs in the signal handler: has Python call [`handle`] if a request is to be ended.
 fn interrupt(number: i32) {
     let urgent = [Signal::INT, Signal::QUIT, Signal::ABRT].map(Signal::raw).contains(&number);
-    if urgent && IN_APPLICATION.load(Ordering::Relaxed) {
+    let stop = number == Signal::TERM.raw() && LOADING.load(Ordering::Relaxed);
+    if (urgent || stop) && IN_APPLICATION.load(Ordering::Relaxed) {
         ffi::interrupt(number);
     }
 }
@@ -127,14 +139,15 @@ fn handle(args: &Bound<'_, PyTuple>, hooks: Option<&WorkerHooks>) -> PyResult<()
     let number = Signal::from_raw(args.get_item(0)?.extract()?);
     signal::push(number);
     let abort = number == Signal::ABRT;
-    let urgent = abort || number == Signal::INT || number == Signal::QUIT;
+    let stop = number == Signal::TERM && LOADING.load(Ordering::Relaxed);
+    let urgent = abort || stop || number == Signal::INT || number == Signal::QUIT;
     if !urgent || !IN_APPLICATION.load(Ordering::Relaxed) {
         return Ok(());
     }
     if abort {
         tracing::error!("Stacks of the worker when it was aborted:\n{}", support::stacks(py));
     }
-    if let Some(hooks) = hooks {
+    if let Some(hooks) = hooks.filter(|_| !stop) {
         hooks.signalled(py, number)?;
     }
     Err(PySystemExit::new_err(i32::from(abort)))

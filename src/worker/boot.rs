@@ -139,8 +139,8 @@ fn boot<'a>(
     take_identity(config)?;
     signals::install(py, hooks.cloned())?;
     *reloader = config.reload.then(|| start_reloader(config, hooks)).transpose()?;
-    // Code of the user, as in a request: a quick stop need not wait for it.
-    let app = signals::in_application(|| load(py, seat, app, hooks, reloader.as_ref()))?;
+    // Code of the user, for which a stop need not wait.
+    let app = signals::in_import(|| load(py, seat, app, hooks, reloader.as_ref()))?;
     let settings = Settings {
         multithread: config.is_threaded(),
         multiprocess: config.workers > 1,

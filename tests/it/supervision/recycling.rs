@@ -11,7 +11,8 @@ use crate::harness::{BOUND, Builder, ServerKind, process, until};
 on_rgunicorn!(
     a_worker_that_grows_is_replaced,
     workers_are_replaced_for_their_age_and_nothing_is_lost,
-    a_worker_that_does_not_get_ready_is_ended
+    a_worker_that_does_not_get_ready_is_ended,
+    a_reload_that_hangs_gives_way
 );
 
 fn a_worker_that_grows_is_replaced(kind: ServerKind) {
@@ -48,19 +49,22 @@ fn workers_are_replaced_for_their_age_and_nothing_is_lost(kind: ServerKind) {
     assert!(server.workers().len() <= 4, "{:?}", server.workers());
 }
 
+const APP: &str = "def app(environ, start_response):\n    start_response('200 OK', [])\n    \
+    return [b'old']\n";
+
+const HANGING: &str = "import os, time\nos.write(2, b'note: hangs\\n')\ntime.sleep(1000)\n";
+
 fn a_worker_that_does_not_get_ready_is_ended(kind: ServerKind) {
-    const APP: &str = "def app(environ, start_response):\n    start_response('200 OK', [])\n    \
-        return [b'old']\n";
     let builder = Builder::new(kind).in_own_dir().app("slow:app").file("slow.py", APP);
     let server = builder.args(["--worker-boot-timeout", "0.5"]).start();
     assert_eq!(server.get("/").text(), "old");
     let old = server.wait_workers(1);
     let path = server.dir().join("slow.py");
-    fs::write(&path, "import time\ntime.sleep(1000)\n").expect("the file is writable");
+    fs::write(&path, HANGING).expect("the file is writable");
     server.signal(Signal::SIGHUP);
     server.log.wait_for("[CRITICAL] WORKER TIMEOUT (pid:");
     server.log.wait_for(" has been starting for 0.");
-    server.log.wait_for("slow.py\", line 2, in <module>");
+    server.log.wait_for("slow.py\", line 3, in <module>");
     server.log.wait_for("The reload failed: none of the new workers could boot.");
     until(BOUND, "the end of the new one", || (server.workers() == old).then_some(()));
     assert_eq!(server.get("/").text(), "old");
@@ -69,4 +73,28 @@ fn a_worker_that_does_not_get_ready_is_ended(kind: ServerKind) {
     server.signal(Signal::SIGHUP);
     server.log.wait_for(&format!("Worker exiting (pid: {})", old[0]));
     assert_eq!(server.get("/").text(), "new");
+}
+
+/// To the next reload, and to the end of the server: both do not wait for what is being loaded.
+fn a_reload_that_hangs_gives_way(kind: ServerKind) {
+    let builder = Builder::new(kind).in_own_dir().app("slow:app").file("slow.py", APP);
+    let mut server = builder.start();
+    assert_eq!(server.get("/").text(), "old");
+    let old = server.wait_workers(1)[0];
+    let path = server.dir().join("slow.py");
+    fs::write(&path, HANGING).expect("the file is writable");
+    server.signal(Signal::SIGHUP);
+    server.log.wait_for("note: hangs");
+    assert_eq!(server.get("/").text(), "old");
+    fs::write(&path, APP.replace("old", "new")).expect("the file is writable");
+    server.signal(Signal::SIGHUP);
+    server.log.wait_for(&format!("Worker exiting (pid: {old})"));
+    assert_eq!(server.get("/").text(), "new");
+    assert_eq!(server.wait_workers(1).len(), 1, "the one that hung is gone");
+    fs::write(&path, HANGING).expect("the file is writable");
+    server.signal(Signal::SIGHUP);
+    server.log.wait_for_count("note: hangs", 2);
+    assert_eq!(server.stop(Signal::SIGTERM), 0);
+    let log = server.log.wait_end(BOUND);
+    assert!(!log.contains("was sent") && !log.contains("[ERROR]"), "{log}");
 }
