@@ -9,7 +9,7 @@ use crate::harness::background::Daemon;
 use crate::harness::cases::{on_both_servers, on_rgunicorn};
 use crate::harness::{BOUND, Builder, Client, Server, ServerKind, process, until};
 
-on_both_servers!(life, kept_output, errors_before_detaching);
+on_both_servers!(life, kept_output, errors_before_detaching, upgrade);
 
 on_rgunicorn!(the_command_tells_whether_the_daemon_has_started);
 
@@ -123,4 +123,34 @@ fn the_command_tells_whether_the_daemon_has_started(kind: ServerKind) {
         builder.in_own_dir().app("dying:app").file("dying.py", "import os\nos._exit(0)\n");
     let text = refused(builder.spawn());
     assert!(text.contains("the daemon ended before it had started"), "{text}");
+}
+
+/// WINCH leaves the field to the new master, which is a daemon like the old one; HUP takes it back.
+fn upgrade(kind: ServerKind) {
+    let (builder, pidfile, socket) = daemon(kind, &[]);
+    let mut command = builder.spawn();
+    assert_eq!(command.wait_exit(BOUND).code(), Some(0));
+    let old = Daemon::of(&pidfile, command.pid());
+    answers(&socket);
+    old.signal(Signal::SIGUSR2);
+    let second = pidfile.with_extension("pid.2");
+    until(BOUND, "the second pid file", || second.exists().then_some(()));
+    let new = Daemon::of(&second, command.pid());
+    assert_eq!(process::session(new.pid), process::session(old.pid));
+    let served_by = |master: i32| {
+        until(BOUND, "the other one to serve alone", || {
+            let workers = process::children(master);
+            let answered = (0..5).map(|_| answers(&socket).parse().expect("a pid"));
+            answered.into_iter().all(|pid: i32| workers.contains(&pid)).then_some(())
+        });
+    };
+    until(BOUND, "its workers", || (!process::children(new.pid).is_empty()).then_some(()));
+    old.signal(Signal::SIGWINCH);
+    served_by(new.pid);
+    old.signal(Signal::SIGHUP);
+    new.signal(Signal::SIGQUIT);
+    until(BOUND, "the end of the new one", || (!process::is_alive(new.pid)).then_some(()));
+    served_by(old.pid);
+    old.stop(Signal::SIGTERM);
+    assert!(!socket.exists() && !pidfile.exists() && !second.exists());
 }

@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 
 use crate::harness::cases::{on_both_servers, on_rgunicorn};
 use crate::harness::load::Load;
+use crate::harness::manager::Manager;
 use crate::harness::{BOUND, Builder, Client, Server, ServerKind, process, until};
 
 on_both_servers!(
@@ -21,7 +22,8 @@ on_rgunicorn!(
     sockets_of_socket_activation_are_passed_on,
     the_program_may_be_another_one,
     a_killed_master_is_followed,
-    upgrades_lose_nothing
+    upgrades_lose_nothing,
+    the_service_manager_learns_who_the_master_is
 );
 
 /// A server at a unix socket, with its pid file and one worker.
@@ -320,4 +322,28 @@ fn upgrades_lose_nothing(kind: ServerKind) {
         process::signal(master, Signal::SIGTERM);
         until_gone(master);
     }
+}
+
+/// The manager believes the main process only, so the old master names the new one.
+fn the_service_manager_learns_who_the_master_is(kind: ServerKind) {
+    let builder = Builder::new(kind);
+    let path = builder.dir().join("notify");
+    let manager = Manager::at(&path);
+    let mut upgrading = Upgrading::start(builder.env("NOTIFY_SOCKET", &path));
+    let old = upgrading.server.pid();
+    let ready = manager.next();
+    assert_eq!((ready.pid, ready.value("READY")), (old, Some("1")), "{ready:?}");
+    let new = upgrading.upgrade();
+    // Of which nothing is told: there is one service.
+    let silent = manager.so_far();
+    assert!(silent.is_empty(), "{silent:?}");
+    assert_eq!(upgrading.server.stop(Signal::SIGTERM), 0);
+    let told = manager.next();
+    assert_eq!((told.pid, told.value("MAINPID")), (old, Some(&*new.to_string())), "{told:?}");
+    let told = manager.next();
+    assert_eq!((told.pid, told.value("READY")), (new, Some("1")), "{told:?}");
+    process::signal(new, Signal::SIGTERM);
+    until_gone(new);
+    let told = manager.next();
+    assert_eq!((told.pid, told.value("STOPPING")), (new, Some("1")), "{told:?}");
 }
