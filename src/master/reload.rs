@@ -41,6 +41,12 @@ impl Master<'_> {
             )));
         }
         self.enforce(&config);
+        if self.config.preload_app && !self.config.reload {
+            tracing::warn!(
+                "preload_app: the new workers get the application that the master has loaded before. \
+                 To load it anew, start a new master with USR2, then end this one with TERM."
+            );
+        }
         let before = std::mem::replace(&mut self.config, config);
         self.before.get_or_insert(before);
         Ok(())

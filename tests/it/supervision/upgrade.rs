@@ -15,7 +15,8 @@ on_both_servers!(
     a_new_master_takes_over,
     the_old_master_goes_on_when_the_new_one_stops,
     a_new_master_that_cannot_start_changes_nothing,
-    environment_and_directory_are_those_of_the_start
+    environment_and_directory_are_those_of_the_start,
+    a_preloaded_application_is_loaded_anew
 );
 
 on_rgunicorn!(
@@ -213,6 +214,29 @@ fn environment_and_directory_are_those_of_the_start(kind: ServerKind) {
         (workers.len() == 1 && workers[0] != worker).then_some(())
     });
     assert_eq!(variable("GUNICORN_PID"), "None");
+}
+
+/// By a new master, not by HUP.
+fn a_preloaded_application_is_loaded_anew(kind: ServerKind) {
+    const APP: &str = "import os\nos.write(2, b'note: loaded in time\\n')\n\
+        def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'old']\n";
+    let builder = Builder::new(kind).in_own_dir().app("changing:app").file("changing.py", APP);
+    let mut upgrading = Upgrading::start(builder.args(["--preload"]));
+    let path = upgrading.server.dir().join("changing.py");
+    fs::write(path, APP.replace("old", "new")).expect("the file is writable");
+    let worker = upgrading.server.wait_workers(1)[0];
+    upgrading.server.signal(Signal::SIGHUP);
+    upgrading.server.log.wait_for(&format!("Worker exiting (pid: {worker})"));
+    assert_eq!(upgrading.get("/"), "old");
+    if kind.is_rgunicorn() {
+        upgrading.server.log.wait_for("[WARNING] preload_app: the new workers get the application");
+    }
+    let mark = upgrading.server.log.mark();
+    upgrading.server.signal(Signal::SIGUSR2);
+    upgrading.server.log.wait_for_since(mark, "note: loaded in ");
+    upgrading.server.log.wait_for_since(mark, "Booting worker");
+    assert_eq!(upgrading.server.stop(Signal::SIGTERM), 0);
+    assert_eq!(upgrading.get("/"), "new");
 }
 
 /// gunicorn's new master looks for the sockets at the wrong numbers and dies.
