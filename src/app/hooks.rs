@@ -109,6 +109,14 @@ pub trait Hooks {
     /// The listeners are closed: the server stops.
     fn stopping(&mut self) {}
 
+    /// `pre_exec`: in the process that becomes a new master.
+    ///
+    /// # Errors
+    /// See [`Self::starting`].
+    fn before_exec(&mut self) -> Called {
+        Ok(())
+    }
+
     /// `on_exit`: nothing is left to do.
     ///
     /// # Errors

@@ -167,6 +167,12 @@ fn become_master(
         signal::on_signal(None);
         drop(blocked);
         host.after_fork_child();
+        if let Err(failure) = host.hooks().before_exec() {
+            if failure.exit.is_none() {
+                tracing::error!("The hook pre_exec failed:\n{}", failure.traceback);
+            }
+            process::exit_now(failure.exit.unwrap_or(FAILED));
+        }
         replace(old, invocation, sockets)
     }));
     let why = match outcome {

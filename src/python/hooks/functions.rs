@@ -17,6 +17,7 @@ pub struct MasterFunctions {
     pub child_exit: Function,
     pub nworkers_changed: Function,
     pub on_reload: Function,
+    pub pre_exec: Function,
     pub on_exit: Function,
 }
 
@@ -44,6 +45,7 @@ pub fn any(config: &Config) -> bool {
         &config.child_exit,
         &config.nworkers_changed,
         &config.on_reload,
+        &config.pre_exec,
         &config.on_exit,
         &config.post_fork,
         &config.post_worker_init,
@@ -66,6 +68,7 @@ impl MasterFunctions {
             child_exit: function(py, &config.child_exit)?,
             nworkers_changed: function(py, &config.nworkers_changed)?,
             on_reload: function(py, &config.on_reload)?,
+            pre_exec: function(py, &config.pre_exec)?,
             on_exit: function(py, &config.on_exit)?,
         })
     }

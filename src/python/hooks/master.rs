@@ -300,6 +300,11 @@ impl app::Hooks for Hooks {
         tell(Python::attach(|py| objects.listen(py, &[])));
     }
 
+    fn before_exec(&mut self) -> Called {
+        let Some(objects) = &self.objects else { return Ok(()) };
+        attached(|py| call(py, &objects.functions.pre_exec, (&objects.arbiter,)))
+    }
+
     fn exiting(&mut self) -> Called {
         let Some(objects) = &self.objects else { return Ok(()) };
         attached(|py| call(py, &objects.functions.on_exit, (&objects.arbiter,)))

@@ -99,12 +99,15 @@ fn assert_reloads(server: &Server, paths: &[&Path]) {
 }
 
 fn edited_code_is_served(kind: ServerKind) {
+    const CONF: &str = "import os\ndef worker_int(worker):\n    \
+        os.write(2, b'note: worker_int in %d\\n' % worker.pid)\n";
     for engine in engines(kind) {
-        let mut server = start(builder(kind, engine));
+        let mut server = start(builder(kind, engine).file("gunicorn.conf.py", CONF));
         let worker = server.wait_workers(1)[0];
         let path = edit(&server, "part.py", &part("second edition"));
         until_served(&server, "second edition");
         assert_reloads(&server, &[&path]);
+        server.log.wait_for(&format!("note: worker_int in {worker}"));
         server.log.wait_for(&format!("[INFO] Worker exiting (pid: {worker})"));
         assert_eq!(server.stop(nix::sys::signal::Signal::SIGTERM), 0);
         assert!(!server.log.wait_end(BOUND).contains("was sent"));

@@ -16,7 +16,8 @@ on_both_servers!(
     the_old_master_goes_on_when_the_new_one_stops,
     a_new_master_that_cannot_start_changes_nothing,
     environment_and_directory_are_those_of_the_start,
-    a_preloaded_application_is_loaded_anew
+    a_preloaded_application_is_loaded_anew,
+    the_hook_is_called_in_the_new_process
 );
 
 on_rgunicorn!(
@@ -214,6 +215,30 @@ fn environment_and_directory_are_those_of_the_start(kind: ServerKind) {
         (workers.len() == 1 && workers[0] != worker).then_some(())
     });
     assert_eq!(variable("GUNICORN_PID"), "None");
+}
+
+fn the_hook_is_called_in_the_new_process(kind: ServerKind) {
+    const CONF: &str = "import os\ndef pre_exec(server):\n    \
+        server.log.info('pre_exec in %s of %s', os.getpid(), os.getppid())\n";
+    let builder = Builder::new(kind).file("gunicorn.conf.py", CONF);
+    let upgrading = Upgrading::start(builder);
+    let old = upgrading.server.pid();
+    let new = upgrading.upgrade();
+    upgrading.server.log.wait_for(&format!("[INFO] pre_exec in {new} of {old}"));
+    process::signal(new, Signal::SIGTERM);
+    until_gone(new);
+    // One that fails costs the upgrade.
+    let path = upgrading.server.dir().join("gunicorn.conf.py");
+    fs::write(path, "def pre_exec(server):\n    1/0\n").expect("the file is writable");
+    upgrading.server.signal(Signal::SIGHUP);
+    upgrading.server.log.wait_for_count("note: loaded in ", 3);
+    let mark = upgrading.server.log.mark();
+    upgrading.server.signal(Signal::SIGUSR2);
+    upgrading.server.log.wait_for_since(mark, "ZeroDivisionError");
+    if kind.is_rgunicorn() {
+        upgrading.server.log.wait_for_since(mark, "This one goes on.");
+        assert!(upgrading.get("/pid").parse::<i32>().is_ok());
+    }
 }
 
 /// By a new master, not by HUP.
