@@ -32,8 +32,10 @@ pub struct Lanes {
 }
 
 impl Lanes {
-    pub fn new(enabled: bool, backlog: u32) -> Self {
-        Self { enabled, backlog, ..Self::default() }
+    /// Sockets that another master has passed on may be those of several lanes.
+    pub fn new(enabled: bool, backlog: u32, sockets: &mut Sockets) -> Self {
+        let more = if enabled { sockets.take_lanes() } else { Vec::new() };
+        Self { enabled, backlog, more, ..Self::default() }
     }
 
     fn count(&self) -> usize {
@@ -217,8 +219,8 @@ mod tests {
     impl Place {
         fn new() -> Self {
             let opening = Opening { reuse_port: true, ..Opening::with_backlog(64) };
-            let sockets = Sockets::open(&[], &["127.0.0.1:0".to_owned()], opening).unwrap();
-            let lanes = Lanes::new(true, 64);
+            let mut sockets = Sockets::open(&[], &["127.0.0.1:0".to_owned()], opening).unwrap();
+            let lanes = Lanes::new(true, 64, &mut sockets);
             Self { sockets, lanes, workers: Workers::default(), age: 0 }
         }
 
@@ -338,7 +340,7 @@ mod tests {
     #[test]
     fn without_the_setting_or_tcp_nothing_changes() {
         let mut place = Place::new();
-        place.lanes = Lanes::new(false, 64);
+        place.lanes = Lanes::new(false, 64, &mut place.sockets);
         place.workers.push(Worker::new(1, 1, Duration::ZERO));
         place.lanes.assign(1, 1, &place.workers, &place.sockets);
         place.lanes.keep(1, &mut place.sockets);

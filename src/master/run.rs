@@ -165,7 +165,7 @@ impl<'a> Master<'a> {
             Sockets::take_over(&passed_on, &config.bind, config.backlog)?
         };
         sockets.share(predecessor.is_some());
-        let lanes = Lanes::new(config.reuse_port, config.backlog);
+        let lanes = Lanes::new(config.reuse_port, config.backlog, &mut sockets);
         tracing::debug!("Arbiter booted");
         tracing::info!("Listening at: {} ({})", sockets.text(), process::getpid());
         tracing::info!("Using worker: {}", config.effective_worker_class());

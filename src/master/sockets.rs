@@ -96,6 +96,28 @@ impl Sockets {
         pairs.filter(|(address, _)| matches!(address, Address::Tcp { .. })).map(|(_, one)| one)
     }
 
+    /// Takes out those at TCP addresses that an earlier one is at: the second of each, the third, ...
+    pub fn take_lanes(&mut self) -> Vec<Vec<Listener>> {
+        let mut lanes: Vec<Vec<Listener>> = Vec::new();
+        let addresses = std::mem::take(&mut self.addresses);
+        let listeners = std::mem::take(&mut self.listeners);
+        for (address, listener) in addresses.into_iter().zip(listeners) {
+            let earlier = self.tcp().any(|known| known.text() == listener.text());
+            if !earlier {
+                self.addresses.push(address);
+                self.listeners.push(listener);
+                continue;
+            }
+            let has =
+                |lane: &&mut Vec<Listener>| lane.iter().all(|one| one.text() != listener.text());
+            match lanes.iter_mut().find(has) {
+                Some(lane) => lane.push(listener),
+                None => lanes.push(vec![listener]),
+            }
+        }
+        lanes
+    }
+
     /// In a forked worker: closes those at TCP addresses unless they are `kept`, and adds `others`.
     pub fn keep_lanes(&mut self, kept: bool, others: Vec<Listener>) {
         let wanted: Vec<String> = self.tcp().map(|one| one.text().to_owned()).collect();

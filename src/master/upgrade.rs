@@ -12,6 +12,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::child::MASTER_SIGNALS;
+use super::lanes::Lanes;
 use super::pidfile::PidFile;
 use super::run::Master;
 use super::sockets::Sockets;
@@ -139,7 +140,8 @@ impl Master<'_> {
             Ok(Fork::Child) => {
                 // The write end is the master's alone: it closes when the master dies.
                 drop(self.lifeline.1.take());
-                become_master(self.host, own, invocation, &self.sockets, blocked)
+                let sockets = (&self.sockets, &self.lanes);
+                become_master(self.host, own, invocation, sockets, blocked)
             }
             Ok(Fork::Parent(pid)) => Event::SuccessorStarted(pid),
             Err(error) => {
@@ -157,7 +159,7 @@ fn become_master(
     host: &mut dyn Host,
     old: Pid,
     invocation: Invocation,
-    sockets: &Sockets,
+    sockets: (&Sockets, &Lanes),
     blocked: Blocked,
 ) -> ! {
     let program = invocation.program.clone();
@@ -184,9 +186,14 @@ fn become_master(
     process::exit_now(FAILED)
 }
 
-fn replace(old: Pid, invocation: Invocation, sockets: &Sockets) -> io::Result<Infallible> {
+fn replace(
+    old: Pid,
+    invocation: Invocation,
+    (sockets, lanes): (&Sockets, &Lanes),
+) -> io::Result<Infallible> {
     let Invocation { program, args, environment, directory } = invocation;
-    let listeners: Vec<BorrowedFd<'_>> = sockets.listeners().iter().map(AsFd::as_fd).collect();
+    let listeners: Vec<BorrowedFd<'_>> =
+        sockets.listeners().iter().chain(lanes.more()).map(AsFd::as_fd).collect();
     let mut announced = vec![(PID, old.to_string())];
     if sockets.are_activated() {
         announced.push(("LISTEN_PID", process::getpid().to_string()));

@@ -335,10 +335,10 @@ fn a_killed_master_is_followed(kind: ServerKind) {
     assert!(!upgrading.socket.exists() && !upgrading.pidfile.exists());
 }
 
-/// Roll-back, upgrade, and another one, with sockets passed either way.
+/// Roll-back, upgrade, and another one, with sockets passed either way, and with one per worker.
 fn upgrades_lose_nothing(kind: ServerKind) {
-    for activated in [true, false] {
-        let builder = Builder::new(kind);
+    for (activated, args) in [(true, &[][..]), (false, &[]), (false, &["--reuse-port"])] {
+        let builder = Builder::new(kind).args(args);
         let begun = builder.dir().join("begun");
         fs::write(&begun, "").expect("the directory is writable");
         let builder = builder.env("BEGUN", &begun);
