@@ -5,6 +5,15 @@ use super::number::{self, Base, NotInt};
 use super::setting::{Refers, Scope, Shape};
 use super::value::{Value, quoted};
 
+/// Validates a value. One copy of the code per kind, not one per setting: there are many.
+///
+/// # Errors
+/// See [`Kind::parse`].
+#[inline(never)]
+pub fn read<K: Kind>(value: &Value, scope: &Scope<'_>) -> Result<K::Out, String> {
+    K::parse(value, scope)
+}
+
 /// What a setting holds and how it is validated.
 pub trait Kind {
     /// The type of the field in `Config`.

@@ -57,6 +57,12 @@ pub enum Hook {
     Object(Object),
 }
 
+impl Default for Hook {
+    fn default() -> Self {
+        Self::Default("")
+    }
+}
+
 impl Hook {
     /// What is to be called, if the hook is set.
     pub fn object(&self) -> Option<&Object> {
@@ -73,6 +79,12 @@ pub enum ClassRef {
     /// A short name, a dotted path, or an `egg:` URI.
     Name(String),
     Object(Object),
+}
+
+impl Default for ClassRef {
+    fn default() -> Self {
+        Self::Name(String::new())
+    }
 }
 
 impl ClassRef {

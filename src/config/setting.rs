@@ -215,11 +215,17 @@ macro_rules! settings {
             /// # Errors
             /// The message of a default that does not pass its validator.
             pub(super) fn defaults(scope: &Scope<'_>) -> Result<Self, String> {
-                Ok(Self {
+                // Field by field: a struct expression that could fail at any of its many fields would
+                // be a third of a megabyte of code.
+                let mut config = Self {
                     app: None,
                     origins: BTreeMap::new(),
-                    $($( $name: <$kind as Kind>::parse(&Value::from($default), scope)?, )+)+
-                })
+                    $($( $name: Default::default(), )+)+
+                };
+                for setting in TABLE {
+                    (setting.set)(&mut config, &(setting.default)(), scope)?;
+                }
+                Ok(config)
             }
         }
 
@@ -239,7 +245,7 @@ macro_rules! settings {
             doc: &[$($doc),+],
             default: || Value::from($default),
             set: |config, value, scope| {
-                config.$name = <$kind as Kind>::parse(value, scope)?;
+                config.$name = read::<$kind>(value, scope)?;
                 Ok(())
             },
             get: |config| <$kind as Kind>::value(&config.$name),

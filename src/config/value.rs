@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use super::object::Object;
 
 /// A neutral value: what a Python conf file can hold, without Python.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub enum Value {
+    #[default]
     None,
     Bool(bool),
     Int(i64),

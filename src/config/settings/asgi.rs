@@ -55,9 +55,10 @@ macro_rules! asgi {
 pub(super) use asgi;
 
 /// Which event loop asgi workers run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AsgiLoop {
     /// uvloop if it is installed.
+    #[default]
     Auto,
     Asyncio,
     Uvloop,
@@ -75,9 +76,10 @@ impl Choice for AsgiLoop {
 }
 
 /// Whether ASGI applications are told of start and stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AsgiLifespan {
     /// If they know what to do with it.
+    #[default]
     Auto,
     On,
     Off,
@@ -95,8 +97,9 @@ impl Choice for AsgiLifespan {
 }
 
 /// gunicorn's parsers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HttpParser {
+    #[default]
     Auto,
     Fast,
     Python,

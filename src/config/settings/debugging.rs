@@ -70,9 +70,10 @@ macro_rules! debugging {
 pub(super) use debugging;
 
 /// How changes of files are found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReloadEngine {
     /// The best there is.
+    #[default]
     Auto,
     /// By looking at their times again and again.
     Poll,

@@ -104,8 +104,9 @@ impl Kind for Protocols {
 }
 
 /// How clients may begin HTTP/2 without TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Cleartext {
+    #[default]
     Off,
     PriorKnowledge,
     Upgrade,

@@ -91,8 +91,9 @@ macro_rules! logging {
 pub(super) use logging;
 
 /// The forms of a record in the error log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ErrorLogFormat {
+    #[default]
     Text,
     Json,
 }

@@ -29,7 +29,7 @@ use super::callables::{AfterRequest, Anything, Callback, Class, Dictionary};
 use super::choice::OneOf;
 use super::kinds::{
     BigCount, Code, CommaList, Count, Kind, Mode, Name, Networks, Pairs, Seconds, Strings, Switch,
-    Text,
+    Text, read,
 };
 use super::number::{self, Base};
 use super::object::{ClassRef, Hook};

@@ -88,9 +88,10 @@ macro_rules! request_heads {
 pub(super) use request_heads;
 
 /// Which forms of the PROXY protocol are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProxyMode {
     /// None.
+    #[default]
     Off,
     /// The one in text.
     V1,

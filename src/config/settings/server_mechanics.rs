@@ -196,9 +196,10 @@ fn normal(path: &Path) -> PathBuf {
 }
 
 /// What to do with request header names that contain an underscore.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HeaderMap {
     /// Leave them out.
+    #[default]
     Drop,
     /// Answer 400.
     Refuse,
