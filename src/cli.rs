@@ -127,8 +127,6 @@ fn with_python(
     if config.workers > 1 || config.identity().is_another() {
         share_memory(py, &config);
     }
-    let rows = config.rows().into_iter().map(|(name, value)| format!("\n  {name}: {value}"));
-    tracing::debug!("Current configuration:{}", rows.collect::<String>());
     Ok(master::run(config, surroundings, &mut program))
 }
 

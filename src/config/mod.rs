@@ -95,6 +95,11 @@ impl Config {
         rows.sort_unstable_by_key(|(name, _)| (!settings::is_gunicorns(name), *name));
         rows
     }
+
+    /// All settings in the order of the reference, with their values.
+    pub fn by_section(&self) -> impl Iterator<Item = (&'static str, String)> {
+        settings::TABLE.iter().map(|setting| (setting.name, (setting.get)(self).shown()))
+    }
 }
 
 impl Default for Config {

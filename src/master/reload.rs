@@ -30,6 +30,7 @@ impl Master<'_> {
         });
         let (config, changed) = read.inspect_err(|_| self.host.restore(&self.config))?;
         enforce_logs(&config);
+        log_configuration(&config);
         if changed {
             tracing::info!("Listening at: {}", self.sockets.text());
         }
@@ -115,6 +116,13 @@ fn enforce_logs(config: &Config) {
         tracing::error!(
             "reloading the logger configuration failed, keeping the previous one: {error}"
         );
+    }
+}
+
+pub(super) fn log_configuration(config: &Config) {
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        let rows = config.by_section().map(|(name, value)| format!("\n  {name}: {value}"));
+        tracing::debug!("Current configuration:{}", rows.collect::<String>());
     }
 }
 

@@ -14,7 +14,7 @@ use super::forms;
 use super::lanes::Lanes;
 use super::metrics::Metrics;
 use super::pidfile::PidFile;
-use super::reload::policy;
+use super::reload::{log_configuration, policy};
 use super::seats::Seats;
 use super::service::Service;
 use super::sight::sight;
@@ -96,13 +96,6 @@ pub fn run(config: Config, surroundings: Surroundings, host: &mut dyn Host) -> i
 fn refuse(error: &Error) -> i32 {
     detach::say(&error.report());
     error.status()
-}
-
-fn log_configuration(config: &Config) {
-    if tracing::enabled!(tracing::Level::DEBUG) {
-        let rows = config.rows().into_iter().map(|(name, value)| format!("\n  {name}: {value}"));
-        tracing::debug!("Current configuration:{}", rows.collect::<String>());
-    }
 }
 
 pub(super) struct Master<'a> {

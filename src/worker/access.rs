@@ -15,11 +15,13 @@ pub struct Access<'a> {
     log: &'a AccessLog,
     pid: u32,
     started: Instant,
+    hooked: bool,
 }
 
 impl<'a> Access<'a> {
-    pub fn new(log: &'a AccessLog, pid: u32) -> Self {
-        Self { log, pid, started: Instant::now() }
+    /// `hooked`: a hook may have changed the headers of the request.
+    pub fn new(log: &'a AccessLog, pid: u32, hooked: bool) -> Self {
+        Self { log, pid, started: Instant::now(), hooked }
     }
 }
 
@@ -40,7 +42,7 @@ impl AccessSink for Access<'_> {
             elapsed: self.started.elapsed(),
             waited: request.waited,
             pid: self.pid,
-            lookup: &Names { request, response, environ },
+            lookup: &Names { request, response, environ, hooked: self.hooked },
         };
         self.log.log(&entry, response.held);
     }
@@ -51,11 +53,16 @@ struct Names<'a> {
     request: &'a Request<'a>,
     response: &'a Summary<'a>,
     environ: Option<&'a dyn Variables>,
+    hooked: bool,
 }
 
 impl Lookup for Names<'_> {
     fn find(&self, source: Source, name: &str, show: &mut dyn FnMut(Value<'_>)) -> bool {
         let found = match source {
+            Source::Request if self.hooked && !self.is_repeated(name) => {
+                // What the hook has made of it is in the environ.
+                return self.environ.is_some_and(|environ| environ.find(&variable_of(name), show));
+            }
             Source::Request => self.request.head.last(name.as_bytes()),
             Source::Response => self.response.headers.last(name.as_bytes()),
             Source::Environ => {
@@ -69,7 +76,21 @@ impl Lookup for Names<'_> {
     }
 }
 
+/// The variable that has the value of a header (RFC 3875 section 4.1.18).
+fn variable_of(name: &str) -> String {
+    match name.replace('-', "_").to_ascii_uppercase() {
+        name if name == "CONTENT_TYPE" || name == "CONTENT_LENGTH" => name,
+        name => format!("HTTP_{name}"),
+    }
+}
+
 impl Names<'_> {
+    /// Whether the request has several headers of this name, which the environ has in one.
+    fn is_repeated(&self, name: &str) -> bool {
+        let fields = self.request.head.fields();
+        fields.filter(|(other, _)| other.eq_ignore_ascii_case(name.as_bytes())).count() > 1
+    }
+
     /// A variable of an environ that was not made.
     fn variable(&self, name: &str, show: &mut dyn FnMut(Value<'_>)) -> bool {
         let head = &self.request.head;

@@ -23,6 +23,8 @@ pub struct Requests<'a> {
     stop_flag: &'a StopFlag,
     access: Option<Arc<AccessLog>>,
     pid: u32,
+    /// There is a `pre_request` hook.
+    hooked: bool,
     /// Requests left until the worker retires.
     left: Option<AtomicU64>,
     retiring: AtomicBool,
@@ -39,6 +41,7 @@ impl<'a> Requests<'a> {
             stop_flag: seat.stop_flag,
             access: log::access_log(),
             pid: process::getpid().get().unsigned_abs(),
+            hooked: seat.config.pre_request.object().is_some(),
             left: max_requests.map(|most| AtomicU64::new(most.max(1))),
             retiring: AtomicBool::new(false),
             says,
@@ -97,7 +100,7 @@ impl<'a> Requests<'a> {
         mark.begin_request(time::monotonic_coarse_ns(), method, target);
         self.bell.ring_if_armed();
         slot.baton.has_left();
-        let mut access = self.access.as_deref().map(|log| Access::new(log, self.pid));
+        let mut access = self.access.as_deref().map(|log| Access::new(log, self.pid, self.hooked));
         let sink = access.as_mut().map(|access| access as &mut dyn AccessSink);
         app.call(request, &slot.exchange, sink);
         mark.end_request();
@@ -112,7 +115,7 @@ impl Handler for Requests<'_> {
             (Some(log), Refused::Request(request)) => {
                 let (status, headers) = (Some(status.as_bytes()), &HeaderBlock::new());
                 let response = Summary { status, headers, sent: 0, held: false, given_up: false };
-                Access::new(log, self.pid).line(request, &response, None);
+                Access::new(log, self.pid, false).line(request, &response, None);
             }
             (None, Refused::Request(request)) => logging::PYTHON.refused(request, reject),
             (Some(log), Refused::Bytes(bytes)) => {

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 import traceback
+import types
 
 from gunicorn import _native, util
 
@@ -456,12 +457,12 @@ class Logger(metaclass=Noticed):
 
 def _wants_debug(log):
     """Whether debug messages come to anything."""
-    return type(log).debug is not Logger.debug or log.error_log.isEnabledFor(logging.DEBUG)
+    return type(log).debug is not _Own.debug or log.error_log.isEnabledFor(logging.DEBUG)
 
 
 def _wants_access(log):
     """Whether calls of `access` come to anything."""
-    return type(log).access is not Logger.access or bool(log.access_log_enabled)
+    return type(log).access is not _Own.access or bool(log.access_log_enabled)
 
 
 def _log_exception(log, error, message):
@@ -486,3 +487,19 @@ def _write_errors(text, stderr):
         except UnicodeError:
             stream.write(text.encode("ascii", "backslashreplace").decode())
         stream.flush()
+
+
+#: The class above, whatever the name stands for by now.
+_Own = Logger
+
+
+class Watched(types.ModuleType):
+    """This module, of which a conf file may replace the class."""
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value)
+        if name == "Logger":
+            _native.logger_changed("%s.%s" % (__name__, name))
+
+
+sys.modules[__name__].__class__ = Watched

@@ -22,6 +22,7 @@ on_both_servers!(
     errors_at_the_start,
     subclass,
     class_in_a_conf_file,
+    class_by_assignment,
     captured,
     metrics,
 );
@@ -514,6 +515,16 @@ fn class_in_a_conf_file(kind: ServerKind) {
     );
     let server = builder(kind).file("c.py", &conf).args(["-c", "c.py"]).start();
     server.out.wait_for("installed");
+    server.log.wait_for("mine: INFO while importing");
+    server.get("/there");
+    server.log.wait_for("mine: INFO access GET /there '200 OK'");
+    assert!(server.out.wait_for("/there").contains(" - - [now] \"GET /there HTTP/1.1\" 200 6 "));
+}
+
+/// The class put in the place of gunicorn's, without any setting.
+fn class_by_assignment(kind: ServerKind) {
+    let conf = format!("{SUBCLASS}\nglogging.Logger = Mine\naccesslog = '-'\n");
+    let server = builder(kind).file("c.py", &conf).args(["-c", "c.py"]).start();
     server.log.wait_for("mine: INFO while importing");
     server.get("/there");
     server.log.wait_for("mine: INFO access GET /there '200 OK'");

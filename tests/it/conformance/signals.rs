@@ -14,6 +14,7 @@ on_both_servers!(
     more_and_fewer_workers,
     reload,
     reopen,
+    configuration_in_the_log,
     killed_worker,
     exited_worker,
     orphans,
@@ -176,6 +177,16 @@ fn reopen(kind: ServerKind) {
     wait("error.log", "Invalid request from ip=127.0.0.1");
     assert!(!read("access.log.1").contains("Invalid"));
     assert!((read("error.log.1") + &read("error.log")).contains("Handling signal: usr1"));
+}
+
+/// At level debug the configuration is logged at the start and at each HUP.
+fn configuration_in_the_log(kind: ServerKind) {
+    let server = Builder::new(kind).args(["--log-level", "debug"]).start_ready(1);
+    server.log.wait_for_count("[DEBUG] Current configuration:\n  config: ", 1);
+    server.signal(Signal::SIGHUP);
+    server.log.wait_for_count("note: loaded in ", 2);
+    server.log.wait_for_count("[DEBUG] Current configuration:\n  config: ", 2);
+    assert_eq!(server.log.text().matches("Current configuration:").count(), 2);
 }
 
 fn killed_worker(kind: ServerKind) {

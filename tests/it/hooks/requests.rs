@@ -164,7 +164,9 @@ fn forms_of_post_request(kind: ServerKind) {
 fn changes_of_a_request(kind: ServerKind) {
     let server = serve(
         kind,
-        "def pre_request(worker, req):\n    \
+        "accesslog = '-'\n\
+         access_log_format = 'seen: %({x-request-id}i)s %({x-secret}i)s %({host}i)s'\n\
+         def pre_request(worker, req):\n    \
          if req.query == 'close': req.force_close()\n    \
          if req.query == 'add': req.headers.append(('X-REQUEST-ID', 'seven'))\n    \
          if req.query == 'drop': req.headers = [h for h in req.headers if h[0] != 'X-SECRET']\n    \
@@ -181,6 +183,9 @@ fn changes_of_a_request(kind: ServerKind) {
     assert_eq!(ask("/environ", names), "None|3|a");
     assert_eq!(ask("/environ?add", names), "seven|3|a");
     assert_eq!(ask("/environ?drop", names), "None|None|a");
+    for line in ["seen: - 3 a", "seen: seven 3 a", "seen: - - a"] {
+        server.out.wait_for(line);
+    }
     let target = "REQUEST_METHOD PATH_INFO QUERY_STRING";
     assert_eq!(ask("/elsewhere?move", target), "PUT|/environ|moved=1");
     client.send("GET /?close HTTP/1.1\r\nHost: a\r\n\r\n");
