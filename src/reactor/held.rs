@@ -72,6 +72,8 @@ impl Reactor<'_> {
     /// Notes that a request was answered.
     pub(super) fn note_answer(&mut self) {
         let held = &mut self.held;
+        // Somebody else has driven meanwhile, or nothing else was ready: not to be relied on.
+        held.brisk = false;
         if held.clock != 0 {
             let now = time::monotonic_ns();
             held.brisk = now.saturating_sub(held.clock) <= BRISK;

@@ -317,6 +317,8 @@ fn whoever_drives_sends_the_response_of_an_application_that_goes_on() {
     reactor.gather(&Quiet);
     assert_eq!(clients.iter().filter(|client| sent(client)).count(), 1);
     reactor.finish(job.finish(&echo.exchange));
+    // That request was long enough for others to drive.
+    assert!(!reactor.held.brisk);
     echo.turn(&mut reactor);
     assert!(clients.iter().all(sent));
 }

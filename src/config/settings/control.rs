@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn the_control_socket_is_in_a_directory_of_the_user() {
-        assert_eq!(in_home("/root/").text(), "/root/.gunicorn/gunicorn.ctl");
+        assert_eq!(in_home("/home/site/").text(), "/home/site/.gunicorn/gunicorn.ctl");
         assert_eq!(in_home("").text(), "/.gunicorn/gunicorn.ctl");
         assert_eq!(in_runtime_directory("/").unwrap().text(), "/gunicorn.ctl");
         assert_eq!(in_runtime_directory("/nowhere"), None);
