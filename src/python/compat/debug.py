@@ -21,7 +21,7 @@ class Spew:
         if event == "line":
             name, line = self.where(frame)
             if self.trace_names is None or name in self.trace_names:
-                print("%s:%s: %s" % (name, frame.f_lineno, line.rstrip()))
+                put("%s:%s: %s" % (name, frame.f_lineno, line.rstrip()))
                 if self.show_values:
                     self.print_values(frame, line)
         return self
@@ -50,7 +50,12 @@ class Spew:
             if word in scope
         ]
         if values:
-            print("\t%s" % " ".join(values))
+            put("\t%s" % " ".join(values))
+
+
+def put(line):
+    """Prints a line whole: print() writes its end separately, and another thread may come between."""
+    sys.stdout.write(line + "\n")
 
 
 def spew(trace_names=None, show_values=False):
