@@ -11,7 +11,8 @@ const RECORD: u8 = 0x1e;
 /// A format that shows all a client can choose, each in quotes.
 const QUOTED: &str = concat!(
     r#""%(h)s" "%(u)s" "%(r)s" "%(s)s" "%(m)s" "%(U)s" "%(q)s" "%(f)s" "%(a)s" "#,
-    r#""%({x}i)s" "%({x}o)s" "%({x}e)s" "%(a).7s" "%(U).1s" "%(q)-9.3s" "%(f)9s""#
+    r#""%({x}i)s" "%({x}o)s" "%({x}e)s" "%(a).7s" "%(U).1s" "%(q)-9.3s" "%(f)9s" "#,
+    r#""%(r)r" "%(a)a" "%(U).3r" "%({x}e)d" "%({x}e)c" "%({x}i)5.2a""#
 );
 
 /// Fields of a line in JSON.

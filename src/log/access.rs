@@ -12,6 +12,7 @@ use crate::log::statsd::Statsd;
 use crate::log::syslog::Syslog;
 use crate::sys::time::access_stamp;
 
+mod convert;
 mod escape;
 mod format;
 mod json;
@@ -19,8 +20,9 @@ mod user;
 
 pub use format::AccessFormat;
 
-use escape::{escape, escape_utf8, keep_escapes_whole};
-use format::{Atom, Segment, Spec};
+use convert::{Letter, Plain};
+use escape::{escape, escape_utf8};
+use format::{Atom, Segment};
 
 /// Where a looked-up value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +43,8 @@ pub enum Value<'a> {
     Bytes(&'a [u8]),
     /// Text that ISO 8859-1 does not have.
     Text(&'a str),
+    /// What Python prints of what is no text.
+    Object(&'a str),
 }
 
 /// Finds what a line may show of a request and its response.
@@ -199,11 +203,12 @@ impl AccessFormat {
             match segment {
                 Segment::Text(text) => out.extend_from_slice(text.as_bytes()),
                 Segment::Atom(atom, None) => entry.write(atom, out),
-                Segment::Atom(atom, Some(spec)) => {
+                Segment::Atom(atom, Some(spec)) if spec.letter == Letter::Text => {
                     let mut value = Vec::new();
                     entry.write(atom, &mut value);
-                    spec.write(out, &String::from_utf8_lossy(&value));
+                    spec.cut(out, String::from_utf8_lossy(&value).into_owned());
                 }
+                Segment::Atom(atom, Some(spec)) => spec.write(out, &entry.plain(atom)),
             }
         }
         out.push(b'\n');
@@ -220,7 +225,7 @@ impl Entry<'_> {
                 None => self.request_line(out),
             },
             Atom::Status => escape(out, self.status.map_or(b"None", first_word), true),
-            Atom::Bytes => number(out, self.sent),
+            Atom::Bytes | Atom::BytesText => number(out, self.sent),
             Atom::Seconds => number(out, self.elapsed.as_secs()),
             Atom::Milliseconds => number(out, self.elapsed.as_millis()),
             Atom::Microseconds => number(out, self.elapsed.as_micros()),
@@ -236,6 +241,44 @@ impl Entry<'_> {
         }
     }
 
+    /// The value as it is, for conversions that escape it themselves.
+    fn plain(&self, atom: &Atom) -> Plain {
+        let named = |source, name: &str| {
+            let mut plain = None;
+            self.lookup.find(source, name, &mut |value| {
+                plain = Some(match value {
+                    Value::Bytes(bytes) => Plain::Text(latin1(bytes)),
+                    Value::Text(text) => Plain::Text(text.to_owned()),
+                    Value::Object(text) => Plain::Object(text.to_owned()),
+                });
+            });
+            plain.unwrap_or_else(|| Plain::Text("-".to_owned()))
+        };
+        match atom {
+            Atom::User => Plain::Text(self.user_name().unwrap_or_else(|| "-".to_owned())),
+            Atom::Request => Plain::Text(match self.line {
+                Some(line) => latin1(line),
+                None => ["REQUEST_METHOD", "RAW_URI", "SERVER_PROTOCOL"]
+                    .map(|name| match named(Source::Environ, name) {
+                        Plain::Text(text) | Plain::Object(text) => text,
+                    })
+                    .join(" "),
+            }),
+            Atom::Status => match self.status {
+                Some(status) => Plain::Text(latin1(first_word(status))),
+                None => Plain::Object("None".to_owned()),
+            },
+            Atom::Named(source, name) => named(*source, name),
+            _ => {
+                // Nothing in these is to be escaped.
+                let mut text = Vec::new();
+                self.write(atom, &mut text);
+                let text = latin1(&text);
+                if atom.is_number() { Plain::Object(text) } else { Plain::Text(text) }
+            }
+        }
+    }
+
     /// `METHOD TARGET PROTOCOL`.
     fn request_line(&self, out: &mut Vec<u8>) {
         self.named(out, Source::Environ, "REQUEST_METHOD", false);
@@ -248,7 +291,7 @@ impl Entry<'_> {
     fn named(&self, out: &mut Vec<u8>, source: Source, name: &str, end: bool) {
         let found = self.lookup.find(source, name, &mut |value| match value {
             Value::Bytes(bytes) => escape(out, bytes, end),
-            Value::Text(text) => escape_utf8(out, text),
+            Value::Text(text) | Value::Object(text) => escape_utf8(out, text),
         });
         if !found {
             out.push(b'-');
@@ -268,7 +311,7 @@ impl Entry<'_> {
         self.lookup.find(Source::Environ, "HTTP_AUTHORIZATION", &mut |value| {
             name = match value {
                 Value::Bytes(bytes) => user::of(bytes),
-                Value::Text(text) => user::of(text.as_bytes()),
+                Value::Text(text) | Value::Object(text) => user::of(text.as_bytes()),
             };
         });
         name
@@ -277,6 +320,10 @@ impl Entry<'_> {
     fn status_code(&self) -> Option<u16> {
         str::from_utf8(first_word(self.status?)).ok()?.parse().ok()
     }
+}
+
+fn latin1(bytes: &[u8]) -> String {
+    bytes.iter().copied().map(char::from).collect()
 }
 
 fn first_word(text: &[u8]) -> &[u8] {
@@ -298,37 +345,6 @@ fn decimal_seconds(out: &mut Vec<u8>, time: Duration) {
         micros /= 10;
     }
     out.extend_from_slice(&digits);
-}
-
-impl Spec {
-    /// Appends `value` with the width, sign and precision of the conversion, as Python's `%` does.
-    fn write(&self, out: &mut Vec<u8>, value: &str) {
-        let mut text = String::new();
-        if self.number {
-            text.extend(self.sign);
-            let digits = value.chars().count();
-            let zeros = self.precision.unwrap_or(0).saturating_sub(digits);
-            text.extend(std::iter::repeat_n('0', zeros));
-            if self.zero {
-                let width = text.chars().count() + digits;
-                text.extend(std::iter::repeat_n('0', self.width.saturating_sub(width)));
-            }
-            text.push_str(value);
-        } else {
-            let precision = self.precision.unwrap_or(usize::MAX);
-            text.extend(value.chars().take(precision));
-            keep_escapes_whole(&mut text, precision);
-        }
-        let padding = self.width.saturating_sub(text.chars().count());
-        let spaces = std::iter::repeat_n(b' ', padding);
-        if self.left {
-            out.extend_from_slice(text.as_bytes());
-            out.extend(spaces);
-        } else {
-            out.extend(spaces);
-            out.extend_from_slice(text.as_bytes());
-        }
-    }
 }
 
 #[cfg(test)]

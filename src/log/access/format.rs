@@ -1,7 +1,8 @@
 //! The format of the access log, read once: Python's `%` formatting with named values.
 
+use super::Source;
+use super::convert::{Letter, Spec};
 use crate::error::Error;
-use crate::log::access::Source;
 
 /// The widest column. Nobody needs more, and each line has to be built.
 const WIDEST: usize = 1000;
@@ -27,6 +28,8 @@ pub(super) enum Atom {
     Request,
     Status,
     Bytes,
+    /// The same as a text.
+    BytesText,
     Seconds,
     Milliseconds,
     Microseconds,
@@ -52,7 +55,8 @@ impl Atom {
             "U" => environ("PATH_INFO"),
             "q" => environ("QUERY_STRING"),
             "H" => environ("SERVER_PROTOCOL"),
-            "B" | "b" => Self::Bytes,
+            "B" => Self::Bytes,
+            "b" => Self::BytesText,
             "f" => environ("HTTP_REFERER"),
             "a" => environ("HTTP_USER_AGENT"),
             "T" => Self::Seconds,
@@ -63,6 +67,10 @@ impl Atom {
             "p" => Self::Pid,
             _ => Self::in_braces(name).unwrap_or(Self::Missing),
         }
+    }
+
+    pub(super) fn is_number(&self) -> bool {
+        matches!(self, Self::Bytes | Self::Seconds | Self::Milliseconds | Self::Microseconds)
     }
 
     /// `{name}i`, `{name}o`, `{name}e`.
@@ -77,25 +85,11 @@ impl Atom {
     }
 }
 
-/// A conversion: what stands between the name and its letter.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Spec {
-    pub left: bool,
-    pub zero: bool,
-    pub sign: Option<char>,
-    /// In characters; 0 if not given.
-    pub width: usize,
-    pub precision: Option<usize>,
-    /// `%d`: signs, zeros and minimum digits apply.
-    pub number: bool,
-}
-
 impl AccessFormat {
     /// Takes a format apart.
     ///
     /// # Errors
-    /// What Python's `%` would refuse for every request, and conversions other than `s` and, for the
-    /// numbers `B`, `T`, `M` and `D`, `d`.
+    /// What Python's `%` would refuse for every request.
     pub fn compile(format: &str) -> Result<Self, Error> {
         let mut segments = Vec::new();
         let mut text = String::new();
@@ -142,30 +136,29 @@ impl<'a> Conversion<'a> {
         }
         // C's lengths: Python reads and ignores one.
         let _ = self.skip('h') || self.skip('l') || self.skip('L');
-        let letter = self.next();
-        match letter {
-            Some('s') => {}
-            Some('d' | 'i' | 'u') if matches!(name, "B" | "T" | "M" | "D") => spec.number = true,
-            Some(letter @ ('d' | 'i' | 'u')) => {
-                return Err(self.refuse(&format!(
-                    "'{name}' is text, and %{letter} is for the numbers B, T, M and D. Write %({name})s"
-                )));
-            }
-            Some(letter) => {
-                return Err(self.refuse(&format!(
-                    "the conversion '{letter}' of '{name}' is not supported. Write %({name})s"
-                )));
-            }
-            None => {
-                return Err(self.refuse(&format!("'{name}' lacks a conversion. Write %({name})s")));
-            }
+        let atom = Atom::named(name);
+        let Some(letter) = self.next() else {
+            return Err(self.refuse(&format!("'{name}' lacks a conversion. Write %({name})s")));
+        };
+        spec.letter = Letter::of(letter).ok_or_else(|| {
+            self.refuse(&format!("'{name}' has no conversion '{letter}'. Write %({name})s"))
+        })?;
+        // An application may put anything into the environ.
+        let may_be_number = atom.is_number()
+            || matches!(&atom, Atom::Named(Source::Environ, _) if name.starts_with('{'));
+        if !spec.letter.takes_text() && !may_be_number {
+            return Err(self.refuse(&format!(
+                "'{name}' is text, and %{letter} is for the numbers B, T, M and D. Write %({name})s"
+            )));
         }
-        if !spec.number {
-            spec = Spec { zero: false, sign: None, ..spec };
-        }
-        let plain = Spec { number: spec.number, ..Spec::default() };
-        let spec = (spec != plain).then_some(spec);
-        Ok(Segment::Atom(Atom::named(name), spec))
+        let plain = match spec.letter {
+            Letter::Text => spec.width == 0 && spec.precision.is_none(),
+            Letter::Decimal => {
+                atom.is_number() && spec == Spec { letter: spec.letter, ..Spec::default() }
+            }
+            _ => false,
+        };
+        Ok(Segment::Atom(atom, (!plain).then_some(spec)))
     }
 
     /// The name in parentheses, which may be nested.
@@ -201,7 +194,9 @@ impl<'a> Conversion<'a> {
                 spec.sign = Some('+');
             } else if self.skip(' ') {
                 spec.sign = spec.sign.or(Some(' '));
-            } else if !self.skip('#') {
+            } else if self.skip('#') {
+                spec.alternate = true;
+            } else {
                 break;
             }
         }

@@ -27,7 +27,7 @@ pub fn write(out: &mut Vec<u8>, entry: &Entry<'_>) {
         key(out, field);
         let found = entry.lookup.find(Source::Environ, name, &mut |value| match value {
             Value::Bytes(bytes) => json::bytes(out, bytes),
-            Value::Text(text) => json::string(out, text),
+            Value::Text(text) | Value::Object(text) => json::string(out, text),
         });
         match entry.line {
             _ if found => {}

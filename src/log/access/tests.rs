@@ -49,6 +49,7 @@ impl Lookup for Headers {
                 Value::Bytes(b"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==")
             }
             (Source::Environ, "REMOTE_USER") => Value::Text("\u{4e2d}\""),
+            (Source::Environ, "app.time") => Value::Object("0.51"),
             (Source::Request, "x-id") => Value::Bytes(b"in"),
             (Source::Response, "x-id") => Value::Bytes(b"out"),
             _ => return Bare.find(source, name, show),
@@ -163,6 +164,17 @@ fn conversions_are_pythons() {
         ("%(D)-+12d|", "+1234567    |"),
         ("%(D)-010d|", "1234567   |"),
         ("%(D)# d", " 1234567"),
+        ("%(D)#x %(D)012X %(D)#o", "0x12d687 00000012D687 0o4553207"),
+        ("%(D)f %(D).2e %(D)g", "1234567.000000 1.23e+06 1.23457e+06"),
+        ("%(D)+012.1f|%(D)-12.1f|", "+001234567.0|1234567.0   |"),
+        ("%(B)c%(B)3c", "*  *"),
+        ("%(B)r %(B)05a", "42    42"),
+        ("%(s)r %(b)r %(p)a %(L)8.3r|", "'200' '42' '<99>'      '1.|"),
+        ("%(l)r %(zz)a %(a)r", "'-' '-' 'curl \\\"8\\\"'"),
+        ("%(r)r %({x-id}i)r", "'GET /a%20b?c=d HTTP/1.1' 'in'"),
+        ("%(u)r %({REMOTE_USER}e)a", "'Aladdin' '\\u4e2d\\\"'"),
+        ("%({app.time}e).1f %({app.time}e)d %({app.time}e)s %({app.time}e)r", "0.5 0 0.51 0.51"),
+        ("%({none}e)5d|", "    -|"),
         ("%(D)s", "1234567"),
         ("%(D)010s", "   1234567"),
         ("%(D).3s", "123"),
@@ -194,10 +206,12 @@ fn a_bad_format_is_refused_with_a_reason() {
         ("%(h)d", "'h' is text"),
         ("%(b)d", "'b' is text"),
         ("%(zz)d", "'zz' is text"),
-        ("%(D)x", "the conversion 'x' of 'D' is not supported"),
-        ("%(h)r", "the conversion 'r' of 'h'"),
-        ("%(h)%", "the conversion '%' of 'h'"),
-        ("%(h)*s", "the conversion '*'"),
+        ("%(h)c", "'h' is text"),
+        ("%({x}i)d", "'{x}i' is text"),
+        ("%(L)f", "'L' is text"),
+        ("%(D)b", "'D' has no conversion 'b'"),
+        ("%(h)%", "'h' has no conversion '%'"),
+        ("%(h)*s", "has no conversion '*'"),
         ("%(h)1001s", "too many"),
         ("%(h).99999999999999999999s", "too many"),
     ] {
@@ -215,7 +229,7 @@ fn cutting_a_value_does_not_free_a_quote() {
 
 proptest! {
     #[test]
-    fn any_format_is_compiled_or_refused(format in "\\PC{0,60}", odd in "[%()sdhD{}ie0-9. +#-]{0,30}") {
+    fn any_format_is_compiled_or_refused(format in "\\PC{0,60}", odd in "[%()sdhD{}ieraxgcfu0-9. +#-]{0,30}") {
         for format in [format, odd] {
             if let Ok(compiled) = AccessFormat::compile(&format) {
                 let mut out = Vec::new();
@@ -236,7 +250,8 @@ proptest! {
         let entry = Entry { status: Some(&bytes), lookup: &Same(Some(&bytes)), ..entry() };
         let names = ["h", "u", "r", "s", "m", "U", "q", "f", "a", "{x}i", "{x}o", "{x}e"];
         let column = |name| format!("\"%({name})s\" \"%({name}).{precision}s\" ");
-        let text = line(&names.map(column).concat(), &entry);
+        let literal = |name| format!("\"%({name})r\" \"%({name}).{precision}a\" ");
+        let text = line(&(names.map(column).concat() + &names.map(literal).concat()), &entry);
         prop_assert!(!text.contains(|symbol: char| symbol.is_control()));
         // Whoever reads the line with backslash escapes sees two quotes per column.
         let mut symbols = text.chars();
@@ -248,6 +263,6 @@ proptest! {
                 _ => {}
             }
         }
-        prop_assert_eq!(quotes, names.len() * 4, "{}", text);
+        prop_assert_eq!(quotes, names.len() * 8, "{}", text);
     }
 }

@@ -17,7 +17,13 @@ impl Variables for Shown<'_, '_> {
             Some(key) => self.0.get_item(key).ok().flatten(),
             None => self.in_any_case(name),
         };
-        let Some(text) = found.and_then(|value| value.str().ok()) else { return false };
+        let Some(value) = found else { return false };
+        let is_text = value.is_instance_of::<PyString>();
+        let Ok(text) = value.str() else { return false };
+        if !is_text {
+            show(Value::Object(&text.to_string_lossy()));
+            return true;
+        }
         match ffi::latin1_bytes(&text) {
             Some(bytes) => show(Value::Bytes(bytes)),
             None => show(Value::Text(&text.to_string_lossy())),

@@ -37,7 +37,9 @@ const ATOMS: [&str; 29] = [
 
 /// Conversions of Python's `%`.
 const CONVERSIONS: &str = "%(s)5s;%(s)-5s;%(m).2s;%(H)12.4s;%(B)d;%(B)05d;%(B)+d;%(B) i;%(B)-4u;%(B).3d;\
-                           %(b)4s;%(zz)3s;%(l)03s;%%;%(h)#s;%(U)ls";
+                           %(b)4s;%(zz)3s;%(l)03s;%%;%(h)#s;%(U)ls;%(B)x;%(B)#06X;%(B)#o;%(B)f;%(B)+9.1f;\
+                           %(B)#.0f;%(B)e;%(B)G;%(B)#.3g;%(B)010.2e;%(B)r;%(b)r;%(B)05a;%(s)r;%(m)6.3a;\
+                           %(l)r;%({wsgi.version}e)s;%({wsgi.version}e)r";
 
 const REQUESTS: [&str; 33] = [
     "GET /plain HTTP/1.1\r\n\r\n",
