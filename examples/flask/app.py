@@ -1,6 +1,7 @@
-"""A small Flask site: pages, a form, JSON, an upload, a stream and a cookie."""
+"""A small Flask site: pages, a form, JSON, an upload, streams and a cookie."""
 
 import hashlib
+import time
 
 from flask import Flask, Response, jsonify, make_response, request
 
@@ -45,6 +46,24 @@ def upload():
 def stream():
     """Each line is sent when it is made; the length is not known before."""
     return Response((f"line {number}\n" for number in range(1000)), mimetype="text/plain")
+
+
+@app.get("/events")
+def events():
+    """Server-sent events, each some time after the one before."""
+
+    def ticks():
+        for number in range(5):
+            yield f"data: tick {number}\n\n"
+            time.sleep(0.2)
+
+    return Response(ticks(), mimetype="text/event-stream")
+
+
+@app.get("/who")
+def who():
+    """Who asks, and for what, as the application sees it."""
+    return jsonify(address=request.remote_addr, url=request.url)
 
 
 @app.get("/visits")

@@ -65,7 +65,8 @@ impl Client {
         Self::of(TcpStream::from(fd)).expect("options of a socket can be set")
     }
 
-    fn of(stream: TcpStream) -> io::Result<Self> {
+    /// A client on a connection that is made already.
+    pub fn of(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(BOUND))?;
         stream.set_write_timeout(Some(BOUND))?;
@@ -113,9 +114,14 @@ impl Client {
     /// Waits until these bytes have come, without taking them.
     #[track_caller]
     pub fn wait_for(&mut self, bytes: &[u8]) {
-        while find(&self.unread, bytes).is_none() {
+        while !self.has(bytes) {
             self.fill().unwrap_or_else(|error| panic!("no {bytes:?}: {error}"));
         }
+    }
+
+    /// Whether these bytes are among those that have come and were not taken.
+    pub fn has(&self, bytes: &[u8]) -> bool {
+        find(&self.unread, bytes).is_some()
     }
 
     /// Reads the response to a request that was not HEAD.

@@ -37,6 +37,9 @@ struct Shared {
     answered: AtomicUsize,
 }
 
+/// The text of a request, made from its id and the value of its header `Connection`.
+pub type Request = fn(&str, &str) -> String;
+
 /// Clients that send requests until they are told to stop.
 ///
 /// Half of them keep their connection, the others open one per request.
@@ -48,11 +51,18 @@ pub struct Load {
 impl Load {
     /// Starts `count` clients that ask for `/load?ID`. A client ends when it cannot connect.
     pub fn start(addr: SocketAddr, count: usize) -> Self {
+        Self::sending(addr, count, |id, connection| {
+            format!("GET /load?{id} HTTP/1.1\r\nHost: a\r\nConnection: {connection}\r\n\r\n")
+        })
+    }
+
+    /// Like [`Load::start`], with requests made from an id and the value of `Connection`.
+    pub fn sending(addr: SocketAddr, count: usize, request: Request) -> Self {
         let shared = Arc::new(Shared::default());
         let clients = (0..count)
             .map(|number| {
                 let shared = Arc::clone(&shared);
-                thread::spawn(move || run(addr, number, &shared))
+                thread::spawn(move || run(addr, number, request, &shared))
             })
             .collect();
         Self { shared, clients }
@@ -95,7 +105,7 @@ struct Lost {
     error: io::Error,
 }
 
-fn run(addr: SocketAddr, number: usize, shared: &Shared) -> Tally {
+fn run(addr: SocketAddr, number: usize, text: Request, shared: &Shared) -> Tally {
     let mut tally = Tally::default();
     let keeps = number.is_multiple_of(2);
     let mut kept: Option<Client> = None;
@@ -104,12 +114,12 @@ fn run(addr: SocketAddr, number: usize, shared: &Shared) -> Tally {
             break;
         }
         let id = format!("{number}-{count}");
-        let reused = kept.take().map(|client| request(client, &id, keeps));
+        let reused = kept.take().map(|client| request(client, text, &id, keeps));
         let outcome = match reused {
             // A server may close an idle connection at any time. Not a byte of an answer on a
             // reused connection means just that, and the request is sent again (RFC 9112, 9.3.1).
             Some(Err(lost)) if !lost.partly => match Client::try_connect(addr) {
-                Ok(client) => request(client, &id, keeps),
+                Ok(client) => request(client, text, &id, keeps),
                 Err(_) => Err(lost),
             },
             Some(outcome) => outcome,
@@ -118,7 +128,7 @@ fn run(addr: SocketAddr, number: usize, shared: &Shared) -> Tally {
                     tally.refused += 1;
                     break;
                 };
-                request(client, &id, keeps)
+                request(client, text, &id, keeps)
             }
         };
         match outcome {
@@ -137,9 +147,13 @@ fn run(addr: SocketAddr, number: usize, shared: &Shared) -> Tally {
 }
 
 /// One request; the connection, if it can take another.
-fn request(mut client: Client, id: &str, keeps: bool) -> Result<Option<Client>, Lost> {
-    let connection = if keeps { "keep-alive" } else { "close" };
-    let text = format!("GET /load?{id} HTTP/1.1\r\nHost: a\r\nConnection: {connection}\r\n\r\n");
+fn request(
+    mut client: Client,
+    text: Request,
+    id: &str,
+    keeps: bool,
+) -> Result<Option<Client>, Lost> {
+    let text = text(id, if keeps { "keep-alive" } else { "close" });
     let lost = |written, partly| move |error| Lost { written, partly, error };
     client.try_send(text).map_err(lost(None, false))?;
     let written = Some(Instant::now());
