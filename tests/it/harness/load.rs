@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::client::Client;
 
@@ -27,6 +27,9 @@ pub struct Failure {
 pub struct Tally {
     pub answered: Vec<String>,
     pub failures: Vec<Failure>,
+    /// Requests that were sent once more, on a new connection, and when: the server had closed the
+    /// one they were sent on first, which had served others, without a byte of an answer.
+    pub retried: Vec<(String, Instant)>,
     /// Clients that ended because they could not connect.
     pub refused: usize,
 }
@@ -51,18 +54,25 @@ pub struct Load {
 impl Load {
     /// Starts `count` clients that ask for `/load?ID`. A client ends when it cannot connect.
     pub fn start(addr: SocketAddr, count: usize) -> Self {
-        Self::sending(addr, count, |id, connection| {
-            format!("GET /load?{id} HTTP/1.1\r\nHost: a\r\nConnection: {connection}\r\n\r\n")
-        })
+        Self::sending(addr, count, plain)
+    }
+
+    /// The same with a pause after each answer, in which kept connections are idle.
+    pub fn paced(addr: SocketAddr, count: usize, pause: Duration) -> Self {
+        Self::run(addr, count, pause, plain)
     }
 
     /// Like [`Load::start`], with requests made from an id and the value of `Connection`.
     pub fn sending(addr: SocketAddr, count: usize, request: Request) -> Self {
+        Self::run(addr, count, Duration::ZERO, request)
+    }
+
+    fn run(addr: SocketAddr, count: usize, pause: Duration, request: Request) -> Self {
         let shared = Arc::new(Shared::default());
         let clients = (0..count)
             .map(|number| {
                 let shared = Arc::clone(&shared);
-                thread::spawn(move || run(addr, number, request, &shared))
+                thread::spawn(move || run(addr, number, (request, pause), &shared))
             })
             .collect();
         Self { shared, clients }
@@ -90,10 +100,15 @@ impl Load {
             let tally = client.join().expect("a client does not panic");
             all.answered.extend(tally.answered);
             all.failures.extend(tally.failures);
+            all.retried.extend(tally.retried);
             all.refused += tally.refused;
         }
         all
     }
+}
+
+fn plain(id: &str, connection: &str) -> String {
+    format!("GET /load?{id} HTTP/1.1\r\nHost: a\r\nConnection: {connection}\r\n\r\n")
 }
 
 /// Why a request has no answer.
@@ -105,7 +120,12 @@ struct Lost {
     error: io::Error,
 }
 
-fn run(addr: SocketAddr, number: usize, text: Request, shared: &Shared) -> Tally {
+fn run(
+    addr: SocketAddr,
+    number: usize,
+    (text, pause): (Request, Duration),
+    shared: &Shared,
+) -> Tally {
     let mut tally = Tally::default();
     let keeps = number.is_multiple_of(2);
     let mut kept: Option<Client> = None;
@@ -118,10 +138,13 @@ fn run(addr: SocketAddr, number: usize, text: Request, shared: &Shared) -> Tally
         let outcome = match reused {
             // A server may close an idle connection at any time. Not a byte of an answer on a
             // reused connection means just that, and the request is sent again (RFC 9112, 9.3.1).
-            Some(Err(lost)) if !lost.partly => match Client::try_connect(addr) {
-                Ok(client) => request(client, text, &id, keeps),
-                Err(_) => Err(lost),
-            },
+            Some(Err(lost)) if !lost.partly => {
+                tally.retried.push((id.clone(), Instant::now()));
+                match Client::try_connect(addr) {
+                    Ok(client) => request(client, text, &id, keeps),
+                    Err(_) => Err(lost),
+                }
+            }
             Some(outcome) => outcome,
             None => {
                 let Ok(client) = Client::try_connect(addr) else {
@@ -141,6 +164,9 @@ fn run(addr: SocketAddr, number: usize, text: Request, shared: &Shared) -> Tally
                 let error = error.to_string();
                 tally.failures.push(Failure { id, written, failed: Instant::now(), error });
             }
+        }
+        if !pause.is_zero() {
+            thread::sleep(pause);
         }
     }
     tally

@@ -2,6 +2,7 @@
 
 mod chaos;
 mod crashes;
+mod everything;
 mod forks;
 mod mechanics;
 mod pid_file;

@@ -34,7 +34,7 @@ fn start(kind: ServerKind) -> (Server, PathBuf) {
 }
 
 /// The requests that were begun, each with the workers that began it.
-fn begun(file: &Path) -> HashMap<String, Vec<i32>> {
+pub fn begun(file: &Path) -> HashMap<String, Vec<i32>> {
     let mut all: HashMap<String, Vec<i32>> = HashMap::new();
     for line in fs::read_to_string(file).expect("the file is readable").lines() {
         let (pid, id) = line.split_once(' ').expect("two words in a line");
