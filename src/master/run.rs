@@ -208,7 +208,11 @@ impl<'a> Master<'a> {
             if self.predecessor.as_ref().is_some_and(Predecessor::has_ended) {
                 self.tell(Event::PredecessorEnded);
             }
-            while let Some(signal) = self.signals.read() {
+            let pipe = self.signals;
+            let mut signals: Vec<Signal> = std::iter::from_fn(|| pipe.read()).collect();
+            // The kernel delivers by number. Who has ended counts no more when others are acted on.
+            signals.sort_by_key(|signal| *signal != Signal::CHLD);
+            for signal in signals {
                 self.tell(Event::Signal(signal));
             }
         }
