@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use crate::harness::cases::on_rgunicorn;
 use crate::harness::load::{Failure, Load};
 use crate::harness::wait::poll;
-use crate::harness::{BOUND, Builder, Server, ServerKind, process};
+use crate::harness::{BOUND, Builder, Server, ServerKind, process, until};
 
 on_rgunicorn!(any_sequence_of_operations_and_accidents_leaves_a_whole_server);
 
@@ -39,9 +39,13 @@ enum Step {
     Abort,
     Segfault,
     Leave,
+    TakeOver,
+    RollBack,
+    KillNewMaster,
+    KillOldMaster,
 }
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 15] = [
     Step::Reload,
     Step::ReloadBrokenApplication,
     Step::ReloadBrokenConfiguration,
@@ -53,6 +57,21 @@ const STEPS: [Step; 11] = [
     Step::Abort,
     Step::Segfault,
     Step::Leave,
+    Step::TakeOver,
+    Step::RollBack,
+    Step::KillNewMaster,
+    Step::KillOldMaster,
+];
+
+/// What may happen while there are two masters, to the old one or to workers of either.
+const BETWEEN: [Step; 7] = [
+    Step::Reload,
+    Step::ReloadBrokenConfiguration,
+    Step::More,
+    Step::Fewer,
+    Step::ReopenLogs,
+    Step::Kill,
+    Step::Segfault,
 ];
 
 /// `SplitMix64`: small, and the same everywhere.
@@ -82,6 +101,9 @@ impl Drop for Told {
 
 struct Chaos {
     server: Server,
+    master: i32,
+    /// The one that is to take its place, or not.
+    second: Option<i32>,
     dice: Dice,
     /// How many workers there should be.
     wanted: usize,
@@ -122,7 +144,9 @@ fn any_sequence_of_operations_and_accidents_leaves_a_whole_server(kind: ServerKi
         .start();
     server.log.wait_for_count("note: loaded in ", 3);
     let mut chaos = Chaos {
+        master: server.pid(),
         server,
+        second: None,
         dice: Dice(seed),
         wanted: 3,
         configured: 3,
@@ -134,7 +158,7 @@ fn any_sequence_of_operations_and_accidents_leaves_a_whole_server(kind: ServerKi
     };
     let load = Load::start(chaos.server.addr, CLIENTS);
     load.wait_more(100);
-    chaos.descriptors = process::descriptors(chaos.server.pid()).len();
+    chaos.descriptors = process::descriptors(chaos.master).len();
     let end = Instant::now() + length;
     while Instant::now() < end {
         for _ in 0..=chaos.dice.below(3) {
@@ -146,7 +170,8 @@ fn any_sequence_of_operations_and_accidents_leaves_a_whole_server(kind: ServerKi
     let tally = load.finish();
     chaos.check_failures(&tally.failures);
     assert!(tally.answered.len() > 500, "only {} requests were answered", tally.answered.len());
-    assert_eq!(chaos.server.stop(Signal::SIGTERM), 0);
+    chaos.send(chaos.master, Signal::SIGTERM);
+    chaos.wait_gone(chaos.master);
     assert!(!chaos.server.dir().join("chaos.pid").exists());
     chaos.server.assert_nothing_left();
 }
@@ -158,6 +183,10 @@ fn configuration(workers: usize) -> String {
 impl Chaos {
     fn step(&mut self) {
         let step = STEPS[self.dice.below(STEPS.len())];
+        self.take(step);
+    }
+
+    fn take(&mut self, step: Step) {
         self.steps.push(step);
         match step {
             Step::Reload => {
@@ -192,7 +221,58 @@ impl Chaos {
             Step::Abort => self.strike(Signal::SIGABRT),
             Step::Segfault => self.die("/segfault"),
             Step::Leave => self.die("/leave?7"),
+            Step::TakeOver => self.upgrade(Signal::SIGTERM, true),
+            Step::RollBack => self.upgrade(Signal::SIGTERM, false),
+            Step::KillOldMaster => self.upgrade(Signal::SIGKILL, true),
+            Step::KillNewMaster => self.upgrade(Signal::SIGKILL, false),
         }
+    }
+
+    /// Starts a second master, and ends it or the first one.
+    fn upgrade(&mut self, signal: Signal, take_over: bool) {
+        let mark = self.server.log.mark();
+        self.readings += 1;
+        let configured = self.configured;
+        self.send(self.master, Signal::SIGUSR2);
+        let line = self.server.log.wait_for_since(mark, "Listening at: ");
+        let (_, pid) = line.rsplit_once('(').expect("a process id");
+        let second: i32 = pid.trim_end_matches(')').parse().expect("a process id");
+        self.second = Some(second);
+        // Perhaps before it serves.
+        if self.dice.below(2) == 1 {
+            until(BOUND, "the new workers", || {
+                (process::children(second).len() == configured).then_some(())
+            });
+            let step = BETWEEN[self.dice.below(BETWEEN.len())];
+            self.take(step);
+        }
+        self.second = None;
+        let (goes, stays) = if take_over { (self.master, second) } else { (second, self.master) };
+        self.send(goes, signal);
+        self.wait_gone(goes);
+        self.master = stays;
+        if signal == Signal::SIGKILL && !take_over {
+            // Which it could not do itself; the next one would write over it.
+            fs::remove_file(self.server.dir().join("chaos.pid.2")).expect("it was there");
+        }
+        if take_over {
+            self.wanted = configured;
+        }
+    }
+
+    fn send(&self, master: i32, signal: Signal) {
+        process::signal(master, signal);
+    }
+
+    fn wait_gone(&self, master: i32) {
+        until(BOUND, "the end of a master", || (!process::is_alive(master)).then_some(()));
+    }
+
+    /// The workers of the first master.
+    fn workers(&self) -> Vec<i32> {
+        let mut all = process::children(self.master);
+        all.retain(|pid| Some(*pid) != self.second);
+        all
     }
 
     fn write(&self, name: &str, text: &str) {
@@ -202,7 +282,7 @@ impl Chaos {
     /// Sends a signal to the master and waits until it has dealt with it.
     fn signal(&self, signal: Signal, line: &str) {
         let mark = self.server.log.mark();
-        self.server.signal(signal);
+        self.send(self.master, signal);
         self.server.log.wait_until(BOUND, mark, line, |text| text.contains(line).then_some(()));
     }
 
@@ -222,7 +302,7 @@ impl Chaos {
 
     /// Sends a signal to a worker.
     fn strike(&mut self, signal: Signal) {
-        let workers = self.server.workers();
+        let workers = self.workers();
         if let Some(victim) = workers.get(self.dice.below(workers.len().max(1))) {
             process::signal(*victim, signal);
             self.deaths.push(Instant::now());
@@ -240,21 +320,24 @@ impl Chaos {
     /// What has to be true a moment after the last step.
     fn check(&mut self) {
         let start = Instant::now();
-        let (server, wanted) = (&self.server, self.wanted);
+        let (server, master) = (&self.server, self.master);
+        let written = |name| fs::read_to_string(server.dir().join(name)).ok();
         let seen = || {
-            let workers = server.workers().len();
-            let zombies = process::zombies(server.pid());
-            (workers, zombies, process::descriptors(server.pid()).len())
+            let open = process::descriptors(master).len();
+            let pids = (written("chaos.pid"), written("chaos.pid.2"));
+            (self.workers().len(), process::zombies(master), open, pids)
         };
+        let expected = (Some(format!("{master}\n")), None);
         let whole = poll(BOUND, || {
-            let (workers, zombies, open) = seen();
-            (workers == wanted && zombies == 0 && open <= self.descriptors).then_some(())
+            let (workers, zombies, open, pids) = seen();
+            let whole = workers == self.wanted && zombies == 0 && open <= self.descriptors;
+            (whole && pids == expected).then_some(())
         });
         assert!(
             whole.is_some(),
-            "workers, zombies, descriptors: {:?}, wanted {:?}, after {:?}",
+            "workers, zombies, descriptors, pid files: {:?}, wanted {:?}, after {:?}",
             seen(),
-            (wanted, 0, self.descriptors),
+            (self.wanted, 0, self.descriptors, expected),
             self.steps
         );
         // After accidents in a row the master waits, and says for how long.
@@ -265,8 +348,6 @@ impl Chaos {
         let patience = QUIET + announced.max().unwrap_or_default();
         self.read += log.len();
         assert!(start.elapsed() < patience, "{:?} after {:?}", start.elapsed(), self.steps);
-        let pid = fs::read_to_string(server.dir().join("chaos.pid")).expect("a pid file");
-        assert_eq!(pid.trim(), server.pid().to_string());
         let answer = server.get("/pid");
         assert_eq!(answer.status, 200);
     }
