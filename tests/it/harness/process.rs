@@ -72,6 +72,12 @@ pub fn cpu_time(pid: i32) -> Duration {
     Duration::from_nanos(times.sum())
 }
 
+/// How long the main thread of a process has been ready to run so far without a CPU to run on.
+pub fn waited(pid: i32) -> Option<Duration> {
+    let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).ok()?;
+    text.split_whitespace().nth(1)?.parse().ok().map(Duration::from_nanos)
+}
+
 /// What the open descriptors of a process refer to, as /proc shows it.
 pub fn descriptors(pid: i32) -> Vec<String> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
