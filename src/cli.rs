@@ -118,7 +118,9 @@ fn with_python(
         );
     } else if config.preload_app {
         let uri = config.application().unwrap_or_default();
-        match loader::load(py, uri) {
+        let loaded = loader::load(py, uri);
+        logging::follow(py, &config);
+        match loaded {
             Ok(app) => program.preloaded(py, app)?,
             Err(error) => return Ok(preload_failed(py, error)),
         }

@@ -3,8 +3,8 @@
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -86,10 +86,8 @@ pub struct ErrorLog {
     pub output: Output,
     /// The least `Severity` that is shown; `u8::MAX` shows nothing.
     threshold: AtomicU8,
-    /// What records go to instead, while they do. There is only one; no lock that a fork could leave
-    /// locked guards it.
-    foreign: OnceLock<&'static dyn Foreign>,
-    given: AtomicBool,
+    /// What records go to instead, while they do.
+    foreign: Option<&'static dyn Foreign>,
     /// Written by the thread alone that forks too, so that no fork leaves it locked for writing; and what
     /// a fork leaves locked for reading can be read.
     ways: RwLock<Ways>,
@@ -97,14 +95,13 @@ pub struct ErrorLog {
 
 impl ErrorLog {
     /// `least` is `None` if nothing shall be shown.
-    pub fn new(output: Output, least: Option<Severity>, ways: Ways) -> Self {
-        let log = Self {
-            output,
-            threshold: AtomicU8::new(0),
-            foreign: OnceLock::new(),
-            given: AtomicBool::new(false),
-            ways: RwLock::new(ways),
-        };
+    pub fn new(
+        output: Output,
+        least: Option<Severity>,
+        ways: Ways,
+        foreign: Option<&'static dyn Foreign>,
+    ) -> Self {
+        let log = Self { output, threshold: AtomicU8::new(0), foreign, ways: RwLock::new(ways) };
         log.show_from(least);
         log
     }
@@ -128,18 +125,9 @@ impl ErrorLog {
         self.threshold.store(threshold, Ordering::Relaxed);
     }
 
-    /// Has a foreign logger take the records, or nobody.
-    pub fn give_to(&self, foreign: Option<&'static dyn Foreign>) {
-        if let Some(foreign) = foreign {
-            self.foreign.get_or_init(|| foreign);
-        }
-        self.given.store(foreign.is_some(), Ordering::Release);
-    }
-
-    /// The foreign logger that takes the records.
-    pub fn taken_by(&self) -> Option<&'static dyn Foreign> {
-        let given = self.given.load(Ordering::Acquire);
-        self.foreign.get().copied().filter(|_| given)
+    /// The foreign logger, if it takes the records.
+    fn taken_by(&self) -> Option<&'static dyn Foreign> {
+        self.foreign.filter(|foreign| foreign.takes_records())
     }
 
     fn shows(&self, severity: Severity) -> bool {

@@ -14,12 +14,15 @@ pub trait Foreign: Send + Sync {
     /// # Errors
     /// The sentence for the user. What was in force stays in force.
     fn configure(&self, config: &Config) -> Result<(), Error>;
+    /// Whether records go to it at this moment: because it is wanted, or because it has them go
+    /// through other hands before it has our own log write them.
+    fn takes_records(&self) -> bool;
     /// Whether somebody wants records of this severity.
     fn wants(&self, severity: Severity) -> bool;
     /// Takes a record, from any thread. Waits neither for the interpreter nor for whoever reads the
     /// log. `false` if the record is ours to write.
     fn record(&self, severity: Severity, message: &str) -> bool;
-    /// Opens its files again under their names.
+    /// Opens files again under their names: its own, and those that are not the server's.
     fn reopen(&self);
     /// The process ends: sees to it that what was taken reaches the logger, or our own log if the
     /// logger does not take it in time.
@@ -29,17 +32,21 @@ pub trait Foreign: Send + Sync {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
     use crate::log;
     use crate::sys::testing::alone;
 
     /// Is wanted by configurations with a `logconfig`, and refuses `bad`.
-    struct Other(Mutex<Vec<String>>);
+    struct Other {
+        notes: Mutex<Vec<String>>,
+        takes: AtomicBool,
+    }
 
     impl Other {
         fn note(&self, text: String) {
-            self.0.lock().expect("notes").push(text);
+            self.notes.lock().expect("notes").push(text);
         }
     }
 
@@ -51,8 +58,15 @@ mod tests {
         fn configure(&self, config: &Config) -> Result<(), Error> {
             match config.logconfig.as_deref() {
                 Some("bad") => Err(Error::config("bad")),
-                _ => Ok(()),
+                name => {
+                    self.takes.store(name.is_some(), Ordering::Relaxed);
+                    Ok(())
+                }
             }
+        }
+
+        fn takes_records(&self) -> bool {
+            self.takes.load(Ordering::Relaxed)
         }
 
         fn wants(&self, severity: Severity) -> bool {
@@ -73,7 +87,7 @@ mod tests {
         }
     }
 
-    static OTHER: Other = Other(Mutex::new(Vec::new()));
+    static OTHER: Other = Other { notes: Mutex::new(Vec::new()), takes: AtomicBool::new(false) };
 
     #[test]
     fn it_takes_the_place_of_our_logs() {
@@ -92,15 +106,28 @@ mod tests {
             tracing::info!("two");
             log::configure(&foreign("bad")).expect_err("bad");
             tracing::info!("three");
-            log::flush();
+            OTHER.takes.store(true, Ordering::Relaxed);
+            tracing::callsite::rebuild_interest_cache();
+            tracing::warn!("through others");
+            tracing::error!("yours");
             log::configure(&foreign("good")).expect("good");
             log::flush();
-            let noted = OTHER.0.lock().expect("notes").clone();
-            assert_eq!(noted, ["Warning one", "Error yours", "reopen", "flush"]);
+            let noted = OTHER.notes.lock().expect("notes").clone();
+            assert_eq!(
+                noted,
+                [
+                    "Warning one",
+                    "Error yours",
+                    "reopen",
+                    "Warning through others",
+                    "Error yours",
+                    "flush"
+                ]
+            );
             let text = std::fs::read_to_string(path).expect("our log");
             let words: Vec<_> =
                 text.lines().filter_map(|line| line.split(' ').next_back()).collect();
-            assert_eq!(words, ["two", "three"]);
+            assert_eq!(words, ["two", "three", "yours"]);
         });
     }
 }

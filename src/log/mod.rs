@@ -81,7 +81,7 @@ pub fn reopen() {
 
 /// The process ends without further ado: what a foreign logger has not dealt with is to be shown.
 pub fn flush() {
-    if let Some(foreign) = LOGS.get().and_then(|logs| logs.error.taken_by()) {
+    if let Some(foreign) = LOGS.get().and_then(|logs| logs.foreign) {
         foreign.flush();
     }
 }
@@ -161,14 +161,13 @@ impl Logs {
         let Opened { target, fd, least, ways, access, capture } =
             Opened::new(config, taken, &stdout, &stderr)?;
         let logs = Self {
-            error: Arc::new(ErrorLog::new(Output::new(target, fd), least, ways)),
+            error: Arc::new(ErrorLog::new(Output::new(target, fd), least, ways, foreign)),
             foreign,
             access: Mutex::new(access),
             stdout,
             stderr,
             captured: AtomicBool::new(false),
         };
-        logs.error.give_to(foreign.filter(|_| taken));
         logs.capture(capture);
         Ok(logs)
     }
@@ -178,7 +177,6 @@ impl Logs {
         let opened = Opened::new(config, taken, &self.stdout, &self.stderr)?;
         self.configure_foreign(config, taken)?;
         let Opened { target, fd, least, ways, access, capture } = opened;
-        self.error.give_to(self.foreign.filter(|_| taken));
         self.error.output.redirect(target, fd.as_fd());
         self.error.show_from(least);
         self.error.lead(ways);
@@ -198,7 +196,7 @@ impl Logs {
     }
 
     fn reopen(&self) {
-        if let Some(foreign) = self.error.taken_by() {
+        if let Some(foreign) = self.foreign {
             foreign.reopen();
         }
         self.reopen_output(&self.error.output);

@@ -45,9 +45,7 @@ pub fn run(seat: &Seat<'_>, app: Option<&Py<PyAny>>, hooks: PyResult<Option<Work
                     tracing::error!("The worker cannot wait for events: {error}");
                     FAILED
                 });
-                if let Some(attendant) = attendant {
-                    attendant.dismiss(py);
-                }
+                attendant.dismiss(py);
                 (status, true)
             }
             Err(failure) => (failure.report(py), false),
@@ -180,11 +178,13 @@ fn load(
         (None, None) => None,
     };
     let uri = seat.config.application().unwrap_or_default();
-    let (app, places) = match (known, reloader) {
-        (Some(app), _) => (app, None),
-        (None, None) => (loader::load(py, uri)?, None),
-        (None, Some(_)) => loader::load_or_explain(py, uri)?,
+    let loaded = match (known, reloader) {
+        (Some(app), _) => Ok((app, None)),
+        (None, None) => loader::load(py, uri).map(|app| (app, None)),
+        (None, Some(_)) => loader::load_or_explain(py, uri),
     };
+    logging::follow(py, seat.config);
+    let (app, places) = loaded?;
     if let Some(reloader) = reloader {
         reloader.loaded(py, places);
     }

@@ -9,7 +9,6 @@ use super::slot::Slot as Worker;
 use crate::app::{AccessSink, App, Seat};
 use crate::config::Config;
 use crate::http::{HeaderBlock, Reject};
-use crate::log;
 use crate::log::access::AccessLog;
 use crate::python::logging;
 use crate::reactor::{Exchange, Handler, Peer, Refused, Request, Summary};
@@ -39,7 +38,7 @@ impl<'a> Requests<'a> {
             slot: seat.slot,
             bell: seat.bell,
             stop_flag: seat.stop_flag,
-            access: log::access_log(),
+            access: logging::own_access_log(),
             pid: process::getpid().get().unsigned_abs(),
             hooked: seat.config.pre_request.object().is_some(),
             left: max_requests.map(|most| AtomicU64::new(most.max(1))),

@@ -150,7 +150,7 @@ class Noticed(type):
     def __setattr__(cls, name, value):
         super().__setattr__(name, value)
         if cls.__module__ == __name__:
-            _native.logger_changed("gunicorn.glogging.%s.%s" % (cls.__name__, name))
+            _native.logger_changed("gunicorn.glogging.%s.%s" % (cls.__name__, name), True)
 
 
 class Logger(metaclass=Noticed):
@@ -335,7 +335,10 @@ class Logger(metaclass=Noticed):
             return
         try:
             atoms = self.atoms(resp, req, environ, request_time)
-            self.access_log.info(self.cfg.access_log_format, self.atoms_wrapper_class(atoms))
+            # Where the server writes the line as JSON, it is made already.
+            line = getattr(resp, "_line", None)
+            form = self.cfg.access_log_format if line is None else line.replace("%", "%%")
+            self.access_log.info(form, self.atoms_wrapper_class(atoms))
         except Exception:
             self.error(traceback.format_exc())
 
@@ -347,26 +350,9 @@ class Logger(metaclass=Noticed):
         """Open all files under their names again, after they may have been moved away."""
         if self.logfile is not None:
             self._redirect(self.cfg.errorlog)
-        handlers = {id(handler): handler for log in (logging.root, *loggers()) for handler in log.handlers}
-        for handler in handlers.values():
-            if isinstance(handler, logging.FileHandler):
-                self._reopen(handler)
+        from gunicorn._logs import reopen_all
 
-    def _reopen(self, handler):
-        handler.acquire()
-        try:
-            old = handler.stream
-            if old is None:
-                return
-            handler.stream = handler._open()
-            old.close()
-        except OSError as error:
-            failure = error
-        else:
-            return
-        finally:
-            handler.release()
-        self.error("Log file not reopened, the old one stays open: %s", failure)
+        reopen_all(self)
 
     def close_on_exec(self):
         """Keep files from processes that this one executes."""
@@ -455,42 +441,10 @@ class Logger(metaclass=Noticed):
             return None
 
 
-def _wants_debug(log):
-    """Whether debug messages come to anything."""
-    return type(log).debug is not _Own.debug or log.error_log.isEnabledFor(logging.DEBUG)
-
-
-def _wants_access(log):
-    """Whether calls of `access` come to anything."""
-    return type(log).access is not _Own.access or bool(log.access_log_enabled)
-
-
-def _log_exception(log, error, message):
-    """Call `exception` as an `except` clause does."""
-    trace = error.__traceback__
-    try:
-        raise error
-    except BaseException:
-        error.__traceback__ = trace
-        log.exception(message)
-
-
-def _write_errors(text, stderr):
-    """Write to the files behind the error log, of which standard error may be the first."""
-    handlers = logging.getLogger("gunicorn.error").handlers
-    streams = [getattr(handler, "stream", None) for handler in handlers]
-    if stderr:
-        streams[:1] = [sys.stderr]
-    for stream in filter(None, streams):
-        try:
-            stream.write(text)
-        except UnicodeError:
-            stream.write(text.encode("ascii", "backslashreplace").decode())
-        stream.flush()
-
-
 #: The class above, whatever the name stands for by now.
 _Own = Logger
+#: Its methods, whatever they are by now.
+_OWN_METHODS = {name: getattr(_Own, name) for name in ("debug", "access")}
 
 
 class Watched(types.ModuleType):
@@ -499,7 +453,7 @@ class Watched(types.ModuleType):
     def __setattr__(self, name, value):
         super().__setattr__(name, value)
         if name == "Logger":
-            _native.logger_changed("%s.%s" % (__name__, name))
+            _native.logger_changed("%s.%s" % (__name__, name), False)
 
 
 sys.modules[__name__].__class__ = Watched

@@ -69,6 +69,7 @@ pub static MODULES: &[Module] = &[
     source!("gunicorn.config", "config.py"),
     source!("gunicorn.debug", "debug.py"),
     source!("gunicorn.errors", "errors.py"),
+    source!("gunicorn._logs", "_logs.py"),
     source!("gunicorn.glogging", "glogging.py"),
     source!("gunicorn.instrument", "instrument/__init__.py"),
     source!("gunicorn.instrument.statsd", "instrument/statsd.py"),

@@ -80,6 +80,19 @@ impl Objects {
         Ok(())
     }
 
+    /// Calls a hook, if it is set, and looks what it has done to the loggers.
+    fn call<'py>(
+        &self,
+        py: Python<'py>,
+        function: &Function,
+        arguments: impl PyCallArgs<'py>,
+    ) -> PyResult<()> {
+        let Some(function) = function else { return Ok(()) };
+        let called = function.bind(py).call1(arguments).map(drop);
+        logging::follow_with(py, &self.arbiter.bind(py).getattr("log")?);
+        called
+    }
+
     fn listen(&self, py: Python<'_>, listeners: &[Listener]) -> PyResult<()> {
         let arbiter = self.arbiter.bind(py);
         let sockets = surroundings::sockets(arbiter, listeners)?;
@@ -101,16 +114,6 @@ fn configure(
     arbiter.call_method1("_configure", arguments).map(drop)
 }
 
-/// Calls a hook, if it is set.
-fn call<'py>(
-    py: Python<'py>,
-    function: &Function,
-    arguments: impl PyCallArgs<'py>,
-) -> PyResult<()> {
-    let Some(function) = function else { return Ok(()) };
-    function.bind(py).call1(arguments).map(drop)
-}
-
 /// Attached, with what may have failed as the master takes it.
 fn attached(with: impl FnOnce(Python<'_>) -> PyResult<()>) -> Called {
     Python::attach(|py| with(py).map_err(|error| failure(py, &error)))
@@ -129,7 +132,7 @@ impl Hooks {
         let begun = attached(|py| {
             let objects = self.objects.insert(Objects::new(py, config, self.size)?);
             let changed = &objects.functions.nworkers_changed;
-            call(py, changed, (&objects.arbiter, self.size, py.None()))
+            objects.call(py, changed, (&objects.arbiter, self.size, py.None()))
         });
         begun.map_err(HookFailed::into_error)
     }
@@ -199,7 +202,7 @@ impl app::Hooks for Hooks {
         let Some(objects) = &self.objects else { return Ok(()) };
         attached(|py| {
             objects.arbiter.call_method1(py, "_start", (false,))?;
-            call(py, &objects.functions.on_starting, (&objects.arbiter,))
+            objects.call(py, &objects.functions.on_starting, (&objects.arbiter,))
         })
     }
 
@@ -209,7 +212,7 @@ impl app::Hooks for Hooks {
         attached(|py| {
             objects.arbiter.setattr(py, "systemd", passed)?;
             objects.listen(py, listeners)?;
-            call(py, &objects.functions.when_ready, (&objects.arbiter,))
+            objects.call(py, &objects.functions.when_ready, (&objects.arbiter,))
         })
     }
 
@@ -227,7 +230,7 @@ impl app::Hooks for Hooks {
         };
         attached(|py| {
             let (object, _) = worker.object(objects.arbiter.bind(py))?;
-            call(py, &objects.functions.pre_fork, (&objects.arbiter, object))
+            objects.call(py, &objects.functions.pre_fork, (&objects.arbiter, object))
         })
     }
 
@@ -260,7 +263,7 @@ impl app::Hooks for Hooks {
         attached(|py| {
             objects.arbiter.call_method1(py, "_gone", (&object,))?;
             let hook = &objects.functions.child_exit;
-            if exited { call(py, hook, (&objects.arbiter, &object)) } else { Ok(()) }
+            if exited { objects.call(py, hook, (&objects.arbiter, &object)) } else { Ok(()) }
         })
     }
 
@@ -269,7 +272,7 @@ impl app::Hooks for Hooks {
         let Some(objects) = &self.objects else { return Ok(()) };
         attached(|py| {
             objects.arbiter.setattr(py, "_num_workers", new)?;
-            call(py, &objects.functions.nworkers_changed, (&objects.arbiter, new, old))
+            objects.call(py, &objects.functions.nworkers_changed, (&objects.arbiter, new, old))
         })
     }
 
@@ -281,8 +284,8 @@ impl app::Hooks for Hooks {
             objects.configure(py, config, new)?;
             objects.listen(py, listeners)?;
             objects.arbiter.call_method0(py, "_count_reload")?;
-            call(py, &objects.functions.nworkers_changed, (&objects.arbiter, new, old))?;
-            call(py, &objects.functions.on_reload, (&objects.arbiter,))
+            objects.call(py, &objects.functions.nworkers_changed, (&objects.arbiter, new, old))?;
+            objects.call(py, &objects.functions.on_reload, (&objects.arbiter,))
         })
     }
 
@@ -302,11 +305,11 @@ impl app::Hooks for Hooks {
 
     fn before_exec(&mut self) -> Called {
         let Some(objects) = &self.objects else { return Ok(()) };
-        attached(|py| call(py, &objects.functions.pre_exec, (&objects.arbiter,)))
+        attached(|py| objects.call(py, &objects.functions.pre_exec, (&objects.arbiter,)))
     }
 
     fn exiting(&mut self) -> Called {
         let Some(objects) = &self.objects else { return Ok(()) };
-        attached(|py| call(py, &objects.functions.on_exit, (&objects.arbiter,)))
+        attached(|py| objects.call(py, &objects.functions.on_exit, (&objects.arbiter,)))
     }
 }

@@ -9,7 +9,7 @@ use super::functions::{RequestFunctions, WorkerFunctions};
 use super::handles::WorkerHandle;
 use super::request::RequestHooks;
 use crate::config::Config;
-use crate::python::support;
+use crate::python::{logging, support};
 use crate::sys::process;
 use crate::sys::signal::Signal;
 
@@ -50,8 +50,17 @@ impl WorkerHooks {
     /// # Errors
     /// The hook raised; so for the others.
     pub fn post_fork(&self, py: Python<'_>) -> PyResult<()> {
-        let Some(hook) = &self.functions.post_fork else { return Ok(()) };
-        hook.call1(py, (&self.server, &self.worker)).map(drop)
+        let hook = self.functions.post_fork.as_ref();
+        let called = hook.map(|hook| hook.call1(py, (&self.server, &self.worker)));
+        // A hook of the master may have given the worker another log.
+        self.follow(py)?;
+        called.transpose().map(drop)
+    }
+
+    /// Looks what a hook has done to the loggers.
+    fn follow(&self, py: Python<'_>) -> PyResult<()> {
+        logging::follow_with(py, self.worker.getattr(py, "log")?.bind(py));
+        Ok(())
     }
 
     /// The application, if hooks have had it loaded.
@@ -71,7 +80,9 @@ impl WorkerHooks {
         self.server.getattr(py, "app")?.setattr(py, "callable", app)?;
         self.worker.setattr(py, "wsgi", app)?;
         if let Some(hook) = &self.functions.post_worker_init {
-            hook.call1(py, (&self.worker,))?;
+            let called = hook.call1(py, (&self.worker,)).map(drop);
+            self.follow(py)?;
+            called?;
         }
         self.worker.setattr(py, "booted", true)
     }

@@ -6,16 +6,20 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDelta, PyDict};
 
-use super::PYTHON;
 use super::refused::Refused;
+use super::{Made, PYTHON};
+use crate::app::Variables as _;
+use crate::log::access::{Entry, Form, Lookup, Source, Value};
 use crate::python::ffi;
-use crate::python::wsgi::Objects;
+use crate::python::wsgi::{Objects, Shown};
 use crate::reactor::{Outcome, Peer, Request};
 
 /// The access log of one slot, if the Python logger wants to be called for requests.
 pub struct Access {
     logger: Py<PyAny>,
     objects: Objects,
+    /// Lines are JSON.
+    json: bool,
 }
 
 impl Access {
@@ -24,15 +28,16 @@ impl Access {
     /// # Errors
     /// What requests are made of cannot be imported.
     pub fn new(py: Python<'_>) -> PyResult<Option<Self>> {
-        let Some(logger) = PYTHON.logger(py).filter(|_| PYTHON.is_in_force()) else {
+        let Some(Made { logger, cfg, .. }) = PYTHON.made(py).filter(|_| PYTHON.reach().requests)
+        else {
             return Ok(None);
         };
-        let module = py.import("gunicorn.glogging")?;
-        if !module.call_method1("_wants_access", (&logger,))?.extract()? {
+        let module = py.import("gunicorn._logs")?;
+        if !module.call_method1("wants_access", (&logger,))?.extract()? {
             return Ok(None);
         }
-        let objects = Objects::new(py, logger.getattr("cfg")?.unbind())?;
-        Ok(Some(Self { logger: logger.unbind(), objects }))
+        let json = cfg.getattr(py, "access_log_format")?.bind(py).eq("json")?;
+        Ok(Some(Self { logger, objects: Objects::new(py, cfg)?, json }))
     }
 
     /// Logs a request. Records that belong to it go first. `req` is its object if there is one.
@@ -56,7 +61,11 @@ impl Access {
                 },
                 Ok,
             )?;
+            let line = self.json.then(|| json_line(request, &outcome, environ, elapsed));
             let resp = self.objects.response(py, &req, outcome)?;
+            if let Some(line) = line {
+                resp.setattr(intern!(py, "_line"), line)?;
+            }
             let elapsed = delta(py, elapsed)?;
             let arguments = (resp, req, environ, elapsed);
             self.logger.call_method1(py, intern!(py, "access"), arguments).map(drop)
@@ -64,6 +73,37 @@ impl Access {
         if let Err(error) = logged() {
             PYTHON.failed(py, &error);
         }
+    }
+}
+
+/// The line as our own log has it, without its end.
+fn json_line(
+    request: &Request<'_>,
+    outcome: &Outcome,
+    environ: &Bound<'_, PyDict>,
+    elapsed: Duration,
+) -> String {
+    let entry = Entry {
+        line: None,
+        status: outcome.status.as_deref(),
+        sent: outcome.sent,
+        elapsed,
+        waited: request.waited,
+        pid: std::process::id(),
+        lookup: &OfEnviron(environ),
+    };
+    let mut line = Vec::new();
+    Form::Json.write(&mut line, &entry);
+    line.pop();
+    String::from_utf8_lossy(&line).into_owned()
+}
+
+/// Finds variables, which is all that JSON has.
+struct OfEnviron<'a, 'py>(&'a Bound<'py, PyDict>);
+
+impl Lookup for OfEnviron<'_, '_> {
+    fn find(&self, source: Source, name: &str, show: &mut dyn FnMut(Value<'_>)) -> bool {
+        source == Source::Environ && Shown(self.0).find(name, show)
     }
 }
 
@@ -96,7 +136,12 @@ fn base_environ<'py>(py: Python<'py>, request: &Request<'_>) -> PyResult<Bound<'
     if let Peer::Inet(address) = request.peer {
         environ.set_item("REMOTE_PORT", address.port().to_string())?;
     }
-    for (name, variable) in [("referer", "HTTP_REFERER"), ("user-agent", "HTTP_USER_AGENT")] {
+    for (name, variable) in [
+        ("host", "HTTP_HOST"),
+        ("referer", "HTTP_REFERER"),
+        ("user-agent", "HTTP_USER_AGENT"),
+        ("authorization", "HTTP_AUTHORIZATION"),
+    ] {
         if let Some(value) = head.last(name.as_bytes()) {
             environ.set_item(variable, ffi::latin1(py, value)?)?;
         }

@@ -5,28 +5,37 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::prelude::*;
 
-static CHANGED: AtomicBool = AtomicBool::new(false);
-/// The logs are configured, and they are ours.
-static OURS: AtomicBool = AtomicBool::new(false);
+/// Another class stands in its place.
+static CLASS: AtomicBool = AtomicBool::new(false);
+/// Something was assigned to an attribute of it.
+static METHODS: AtomicBool = AtomicBool::new(false);
+/// Nobody looks at these any more, and the logs are ours.
+static SETTLED: AtomicBool = AtomicBool::new(false);
 
 /// Whether there were any.
 pub fn any() -> bool {
-    CHANGED.load(Ordering::Relaxed)
+    CLASS.load(Ordering::Relaxed) || of_methods()
 }
 
-/// Takes note that the logs are configured, and whether a logger in Python has taken their place.
-pub fn configured(foreign: bool) {
-    OURS.store(!foreign, Ordering::Relaxed);
+/// Whether there were any to attributes of the class. Those take effect on a logger that is there.
+pub fn of_methods() -> bool {
+    METHODS.load(Ordering::Relaxed)
 }
 
-/// Takes note of a change. What comes when the logs are in use has no effect on them.
+/// A worker serves from now on; `ours` says whether the logs are.
+pub fn settle(ours: bool) {
+    SETTLED.store(ours, Ordering::Relaxed);
+}
+
+/// Takes note of a change: of an attribute, or else of the class.
 #[pyfunction]
-pub fn logger_changed(name: &str) {
-    CHANGED.store(true, Ordering::Relaxed);
-    if OURS.load(Ordering::Relaxed) {
+pub fn logger_changed(name: &str, attribute: bool) {
+    let change = if attribute { &METHODS } else { &CLASS };
+    change.store(true, Ordering::Relaxed);
+    if attribute && SETTLED.load(Ordering::Relaxed) {
         tracing::warn!(
-            "{name} was assigned after the logs were opened, which has no effect: assign it in the conf \
-             file, or set logger_class."
+            "{name} was assigned while requests are served, which has no effect: assign it in the conf \
+             file, in a hook or where the application is imported, or set logger_class."
         );
     }
 }

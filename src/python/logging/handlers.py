@@ -1,15 +1,19 @@
 """Handlers of the standard library's `logging` that write to the server's own logs.
 
 They are on `gunicorn.error` and `gunicorn.access` as soon as anything imports `logging`, so that applications
-find there what they find under gunicorn. `record`, `write` and `fileno` are the server's.
+find there what they find under gunicorn. The server's own records come this way only if somebody has changed
+something that would make a difference to them. `record`, `write` and `fileno` are the server's.
 """
 
+import contextlib
 import logging
-import sys
+import time
 
 ERROR, ACCESS = "gunicorn.error", "gunicorn.access"
-_FORMAT = "%(asctime)s [%(process)d] [%(levelname)s] %(message)s"
-_DATE_FORMAT = "[%Y-%m-%d %H:%M:%S %z]"
+_FORMATS = {
+    ERROR: ("%(asctime)s [%(process)d] [%(levelname)s] %(message)s", "[%Y-%m-%d %H:%M:%S %z]"),
+    ACCESS: ("%(message)s", None),
+}
 
 # The attribute of records that the server writes by itself.
 _WRITTEN = "_rgunicorn_has_it"
@@ -45,23 +49,61 @@ class Handler(logging.StreamHandler):
 
     _gunicorn = True
 
-    def __init__(self, log, formatter):
+    def __init__(self, log):
         super().__init__(Stream(log))
-        self.setFormatter(formatter)
-        self._usual = formatter
+        self._log = log
+        self.setFormatter(logging.Formatter(*_FORMATS[log]))
+        self._names = vars(self).keys() | {"_names"}
+
+    def is_as_made(self):
+        """Whether nothing about it was changed."""
+        return (
+            self.level == logging.NOTSET
+            and not self.filters
+            and isinstance(self.stream, Stream)
+            and self.has_usual_look()
+            and not _shadows(self, self._names)
+        )
+
+    def has_usual_look(self):
+        """Whether what it formats looks like what the server writes."""
+        return _look_of(self.formatter) == ("logging", *_FORMATS[self._log], True, [])
 
     def emit(self, message):
         if hasattr(message, _WRITTEN):
             return
+        if not isinstance(self.stream, Stream):
+            super().emit(message)
+            return
         try:
-            if self.stream.name == ACCESS:
+            if self._log == ACCESS:
                 self.stream.write(self.format(message) + self.terminator)
                 return
-            formatted = self.formatter is not self._usual or not _is_usual(message)
+            formatted = not self.has_usual_look() or not _is_usual(message)
             text = self.format(message) + self.terminator if formatted else None
             record(message.levelno, _MESSAGE.format(message), text)
         except Exception:
             self.handleError(message)
+
+
+def _look_of(formatter):
+    """What makes up the look of what it formats, for a comparison."""
+    style = getattr(formatter, "_style", None)
+    converter = getattr(formatter, "converter", None)
+    return (
+        # Not the class itself: the conf file may have put another in its place.
+        type(formatter).__module__,
+        getattr(style, "_fmt", None),
+        getattr(formatter, "datefmt", None),
+        converter is time.localtime,
+        _shadows(formatter, ()),
+    )
+
+
+def _shadows(thing, expected):
+    """Attributes of an object itself, other than those expected, that stand before some of its class."""
+    own = vars(thing).keys() - expected if hasattr(thing, "__dict__") else ()
+    return sorted(name for name in own if hasattr(type(thing), name))
 
 
 def _is_usual(message):
@@ -70,25 +112,71 @@ def _is_usual(message):
 
 
 _LEVELS = {10: "DEBUG", 20: "INFO", 30: "WARNING", 40: "ERROR", 50: "CRITICAL"}
-_handlers = {
-    ERROR: Handler(ERROR, logging.Formatter(_FORMAT, _DATE_FORMAT)),
-    ACCESS: Handler(ACCESS, logging.Formatter("%(message)s")),
-}
+
+# By logger: its handler, the level it was given, and whether the handler was put there.
+_left = {}
+
+# Whether `attach` leaves the loggers as they are.
+_alone = False
 
 
 def attach(level, access):
-    """Put the handlers in their places, instead of those that are there."""
-    for name, handler in _handlers.items():
+    """Put handlers in their places, instead of those that are there."""
+    if _alone:
+        return
+    for name, level, wanted in ((ERROR, level, True), (ACCESS, logging.INFO, access)):
         log = logging.getLogger(name)
         log.propagate = False
-        ours = [other for other in log.handlers if getattr(other, "_gunicorn", False)]
-        for other in ours:
-            if other is not handler or (name == ACCESS and not access):
-                log.removeHandler(other)
-        if (name == ERROR or access) and handler not in log.handlers:
+        log.setLevel(level)
+        _remove(log)
+        # Anew each time, whatever has become of the old one.
+        handler = Handler(name)
+        if wanted:
             log.addHandler(handler)
-    logging.getLogger(ERROR).setLevel(level)
-    logging.getLogger(ACCESS).setLevel(logging.INFO)
+        _left[name] = (level, [handler] if wanted else [])
+
+
+def _remove(log):
+    for handler in [other for other in log.handlers if getattr(other, "_gunicorn", False)]:
+        log.removeHandler(handler)
+
+
+@contextlib.contextmanager
+def left_alone():
+    """Have nothing attached meanwhile."""
+    global _alone
+    _alone = True
+    try:
+        yield
+    finally:
+        _alone = False
+
+
+def touched():
+    """Whether records, and requests, would come out differently if they went through the loggers."""
+    if logging.root.manager.disable or logging.getLogRecordFactory() is not logging.LogRecord:
+        return True, True
+    names = any(logging.getLevelName(number) != name for number, name in _LEVELS.items())
+    return names or _is_touched(ERROR), _is_touched(ACCESS)
+
+
+# Attributes that every logger has itself although its class has them too.
+_OF_LOGGERS = {"manager"}
+
+
+def _is_touched(name):
+    log = logging.getLogger(name)
+    level, handlers = _left.get(name, (None, []))
+    return bool(
+        log.filters
+        or log.disabled
+        or log.propagate
+        or log.level != level
+        or log.handlers != handlers
+        or type(log) is not logging.Logger
+        or _shadows(log, _OF_LOGGERS)
+        or not all(handler.is_as_made() for handler in handlers)
+    )
 
 
 def exception(message, kind, error, trace):
@@ -99,8 +187,8 @@ def exception(message, kind, error, trace):
 
 def detach():
     """Take the handlers away."""
-    for name, handler in _handlers.items():
-        logging.getLogger(name).removeHandler(handler)
+    for name in (ERROR, ACCESS):
+        _remove(logging.getLogger(name))
 
 
 def _submodule(name):

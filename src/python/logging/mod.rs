@@ -4,41 +4,50 @@
 //! handlers that write to them ([`own`]).
 //!
 //! Where `logger_class` or one of the `logconfig` settings is set, all records go through the methods of a
-//! Python object instead. A record may come from a thread that must not wait for the interpreter, or from one
-//! that holds a lock somebody with the interpreter may wait for. So records are put into a queue, and who takes
-//! them out holds nothing: in the master the main thread, right away; in a worker a thread of its own, or a
+//! Python object instead, whose handlers write files of their own. Where code of the user has changed something
+//! about the two loggers ([`follow`]), they go through the object too, and from our handlers back to our logs.
+//!
+//! A record may come from a thread that must not wait for the interpreter, or from one that holds a lock
+//! somebody with the interpreter may wait for. So records are put into a queue, and who takes them out holds
+//! nothing: in the master the main thread, right away; in a worker a thread of its own ([`attendant`]), or a
 //! slot before it logs something itself, so that what belongs to a request stays together and in order.
 
 mod access;
+mod attendant;
 mod changes;
+mod follow;
 mod own;
 mod queue;
+mod reach;
 mod refused;
+mod shown;
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::PyString;
 
-use super::{compat, support};
+use super::support;
 use crate::config::{Config, ErrorLogFormat};
 use crate::error::Error;
 use crate::http::Reject;
+use crate::log::access::AccessLog;
 use crate::log::{self, Foreign, Severity};
 use crate::reactor::Request;
-use crate::sys::{process, signal};
+use crate::sys::process;
 use queue::{Item, Queue};
+use reach::{Reach, ReachCell};
 use refused::Refused;
+use shown::cfg;
 
 pub use access::Access;
+pub use attendant::attend;
+pub use follow::{follow, follow_with};
 pub use own::{fill, watch};
 
 /// How long a process that ends waits for the logger.
@@ -56,8 +65,8 @@ thread_local! {
 pub struct PythonLog {
     /// The object, and the configuration it was set up with, once there was a need for one.
     logger: Mutex<Option<Made>>,
-    /// Records go to it.
-    in_force: AtomicBool,
+    /// What goes to it.
+    reach: ReachCell,
     queue: Queue,
     /// Held by whoever takes items out of the queue. Nobody waits for it.
     taking: Mutex<()>,
@@ -70,16 +79,15 @@ pub struct PythonLog {
 struct Made {
     logger: Py<PyAny>,
     cfg: Py<PyAny>,
+    /// What it was made of, although another object may have taken its place.
+    class: Py<PyAny>,
 }
-
-/// The last configuration that was shown to Python code, so that all of it sees the same object.
-static SHOWN: Mutex<Option<(Config, Py<PyAny>)>> = Mutex::new(None);
 
 impl PythonLog {
     const fn new() -> Self {
         Self {
             logger: Mutex::new(None),
-            in_force: AtomicBool::new(false),
+            reach: ReachCell::new(),
             queue: Queue::new(),
             taking: Mutex::new(()),
             least: AtomicU8::new(0),
@@ -87,14 +95,22 @@ impl PythonLog {
         }
     }
 
-    fn is_in_force(&self) -> bool {
-        self.in_force.load(Ordering::Acquire)
+    fn reach(&self) -> Reach {
+        self.reach.get()
     }
 
     /// The object, if one was made.
     pub fn logger<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyAny>> {
+        self.made(py).map(|made| made.logger.into_bound(py))
+    }
+
+    fn made(&self, py: Python<'_>) -> Option<Made> {
         let made = self.logger.lock().unwrap_or_else(PoisonError::into_inner);
-        made.as_ref().map(|made| made.logger.bind(py).clone())
+        made.as_ref().map(|Made { logger, cfg, class }| Made {
+            logger: logger.clone_ref(py),
+            cfg: cfg.clone_ref(py),
+            class: class.clone_ref(py),
+        })
     }
 
     /// Configuration and logger as Python code sees them, although the logs may be ours.
@@ -115,7 +131,8 @@ impl PythonLog {
     fn make<'py>(&self, cfg: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = cfg.py();
         let class = cfg.getattr("logger_class")?;
-        let known = self.logger(py).filter(|logger| logger.get_type().is(&class));
+        let known = self.made(py).filter(|made| made.class.is(&class));
+        let known = known.map(|made| made.logger.into_bound(py));
         let logger = match known {
             Some(logger) => {
                 self.set_up(&logger, cfg)?;
@@ -123,22 +140,25 @@ impl PythonLog {
             }
             None => class.call1((cfg,))?,
         };
-        let made = Made { logger: logger.clone().unbind(), cfg: cfg.clone().unbind() };
+        self.keep(&logger, cfg, &class);
+        Ok(logger)
+    }
+
+    /// Has this be the object from now on.
+    fn keep(&self, logger: &Bound<'_, PyAny>, cfg: &Bound<'_, PyAny>, class: &Bound<'_, PyAny>) {
+        let (logger, cfg) = (logger.clone().unbind(), cfg.clone().unbind());
+        let made = Made { logger, cfg, class: class.clone().unbind() };
         // What it was is let go of without the lock: that may run any code.
         let old = self.logger.lock().unwrap_or_else(PoisonError::into_inner).replace(made);
         drop(old);
-        Ok(logger)
     }
 
     /// Sets the object up with another configuration, or, if it does not take that, with the one it had.
     fn set_up(&self, logger: &Bound<'_, PyAny>, cfg: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = cfg.py();
         logger.call_method1("setup", (cfg,)).map(drop).inspect_err(|_| {
-            let made = self.logger.lock().unwrap_or_else(PoisonError::into_inner);
-            let old = made.as_ref().map(|made| made.cfg.clone_ref(py));
-            drop(made);
-            if let Some(Err(error)) = old.map(|old| logger.call_method1("setup", (old,)).map(drop))
-            {
+            let old = self.made(py).map(|made| logger.call_method1("setup", (made.cfg,)));
+            if let Some(Err(error)) = old {
                 log::say("Error: restoring the previous logger configuration failed");
                 self.failed(py, &error);
             }
@@ -149,7 +169,7 @@ impl PythonLog {
     fn ask(&self, logger: &Bound<'_, PyAny>) {
         let py = logger.py();
         let wants = || -> PyResult<bool> {
-            py.import("gunicorn.glogging")?.call_method1("_wants_debug", (logger,))?.extract()
+            py.import("gunicorn._logs")?.call_method1("wants_debug", (logger,))?.extract()
         };
         let least = if wants().unwrap_or(true) { Severity::Debug } else { Severity::Info };
         if self.least.swap(least as u8, Ordering::Relaxed) != least as u8 {
@@ -174,11 +194,7 @@ impl PythonLog {
             let Ok(taking) = self.taking.try_lock() else { return false };
             let logger = self.logger(py);
             while let Some(item) = self.queue.front() {
-                let done = match &logger {
-                    Some(logger) => perform(logger, &item),
-                    None => Ok(()),
-                };
-                if let Err(error) = done {
+                if let Err(error) = perform(py, logger.as_ref(), &item) {
                     self.failed(py, &error);
                     own_record(&item);
                 }
@@ -187,17 +203,6 @@ impl PythonLog {
             drop(taking);
         }
         true
-    }
-
-    /// Delivers what comes, until it is over.
-    fn attend(&self) {
-        Python::attach(|py| support::name_thread(py, "log"));
-        while self.queue.wait() {
-            if !Python::attach(|py| self.deliver(py)) {
-                // Whoever is at it does the rest too.
-                drop(self.taking.lock());
-            }
-        }
     }
 
     /// The logger has raised. That is shown, once, and does no harm.
@@ -216,15 +221,20 @@ impl PythonLog {
 
     /// Notes a request that was refused, for its access line.
     pub fn refused(&self, request: &Request<'_>, reject: &Reject) {
-        if self.is_in_force() {
+        if self.reach().requests {
             self.put(Item::Refused(Box::new(Refused::new(request, reject))));
         }
     }
 }
 
-/// Has the logger do one thing.
-fn perform(logger: &Bound<'_, PyAny>, item: &Item) -> PyResult<()> {
-    let py = logger.py();
+/// Has the logger, if there is one, do one thing.
+fn perform(py: Python<'_>, logger: Option<&Bound<'_, PyAny>>, item: &Item) -> PyResult<()> {
+    let Some(logger) = logger else {
+        return match item {
+            Item::Reopen => own::reopen(py),
+            Item::Record(..) | Item::Refused(_) => Ok(()),
+        };
+    };
     match item {
         Item::Record(severity, message) => {
             let method = match severity {
@@ -267,21 +277,23 @@ impl Foreign for PythonLog {
             check(config)?;
         }
         Python::attach(|py| {
-            let was = self.in_force.swap(wanted, Ordering::AcqRel);
+            let was = self.reach.swap(if wanted { Reach::ALL } else { Reach::NONE });
             let configured = own::configure(py, config, wanted).and_then(|()| {
-                if !wanted && self.logger(py).is_none() {
-                    return Ok(());
+                if wanted || self.logger(py).is_some() {
+                    let logger = self.make(&cfg(py, config)?)?;
+                    self.ask(&logger);
                 }
-                let logger = self.make(&cfg(py, config)?)?;
-                self.ask(&logger);
-                Ok(())
+                self.look(py, config)
             });
-            changes::configured(wanted);
             configured.map_err(|error| {
-                self.in_force.store(was, Ordering::Release);
+                self.reach.swap(was);
                 refusal(py, &error)
             })
         })
+    }
+
+    fn takes_records(&self) -> bool {
+        self.reach().records
     }
 
     fn wants(&self, severity: Severity) -> bool {
@@ -291,7 +303,7 @@ impl Foreign for PythonLog {
     fn record(&self, severity: Severity, message: &str) -> bool {
         // A process that the application has forked has no thread for it, and locks of the queue may have
         // been taken when it was forked.
-        if !self.is_in_force() || process::is_copy() {
+        if !self.reach().records || process::is_copy() {
             return false;
         }
         self.put(Item::Record(severity, message.to_owned()));
@@ -299,15 +311,17 @@ impl Foreign for PythonLog {
     }
 
     fn reopen(&self) {
-        if self.is_in_force() {
+        // Handlers of the application may have files too.
+        if self.reach().instead || own::are_there() {
             self.put(Item::Reopen);
+            attendant::call_one();
         }
     }
 
     fn flush(&self) {
         if !DIRECT.get() {
             self.queue.wait_empty(LAST);
-        } else if self.is_in_force() {
+        } else if !self.queue.is_empty() {
             Python::attach(|py| self.deliver(py));
         }
         for item in self.queue.clear() {
@@ -333,26 +347,6 @@ fn check(config: &Config) -> Result<(), Error> {
     Ok(())
 }
 
-/// The configuration as Python code sees it.
-fn cfg<'py>(py: Python<'py>, config: &Config) -> PyResult<Bound<'py, PyAny>> {
-    static ENVIRON: PyOnceLock<Py<PyDict>> = PyOnceLock::new();
-    let lock = || SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let known = |(shown, cfg): &(Config, Py<PyAny>)| (shown == config).then(|| cfg.clone_ref(py));
-    let known = lock().as_ref().and_then(known);
-    if let Some(cfg) = known {
-        return Ok(cfg.into_bound(py));
-    }
-    // The first time is before the server has changed anything.
-    let environ = ENVIRON.get_or_try_init(py, || {
-        let environ = py.import("os")?.getattr("environ")?.call_method0("copy")?;
-        Ok::<_, PyErr>(environ.cast_into::<PyDict>()?.unbind())
-    })?;
-    let cfg = compat::config::to_python(py, config, environ.bind(py))?;
-    let old = lock().replace((config.clone(), cfg.clone().unbind()));
-    drop(old);
-    Ok(cfg)
-}
-
 /// What an exception out of the set-up of a logger means to the user.
 fn refusal(py: Python<'_>, error: &PyErr) -> Error {
     if error.get_type(py).is(py.get_type::<PyRuntimeError>()) {
@@ -365,12 +359,12 @@ fn refusal(py: Python<'_>, error: &PyErr) -> Error {
 /// Nothing goes to the logger any more: Python is about to end.
 pub fn close(py: Python<'_>) {
     PYTHON.deliver(py);
-    PYTHON.in_force.store(false, Ordering::Release);
+    PYTHON.reach.swap(Reach::NONE);
 }
 
 /// Logs an exception: by the logger's `exception`, or with its traceback in our own log.
 pub fn exception(py: Python<'_>, error: &PyErr, message: &str) {
-    if !PYTHON.is_in_force() {
+    if !PYTHON.reach().records {
         own::exception(py, error, message);
         tracing::error!(target: log::EXCEPTION, "{message}\n{}", support::traceback(py, error));
         return;
@@ -379,8 +373,8 @@ pub fn exception(py: Python<'_>, error: &PyErr, message: &str) {
     let logged = PYTHON.logger(py).map_or(Ok(()), |logger| {
         let value = error.value(py);
         value.setattr("__traceback__", error.traceback(py))?;
-        py.import("gunicorn.glogging")?
-            .call_method1("_log_exception", (logger, value, message))
+        py.import("gunicorn._logs")?
+            .call_method1("log_exception", (logger, value, message))
             .map(drop)
     });
     if let Err(failure) = logged {
@@ -390,58 +384,17 @@ pub fn exception(py: Python<'_>, error: &PyErr, message: &str) {
     }
 }
 
-/// Writes text of the application to the streams of the logger's handlers; `None` if the logs are ours.
+/// Writes text of the application to the streams of the logger's handlers; `None` if it has nothing to say.
 pub fn write_errors(
     py: Python<'_>,
     text: &Bound<'_, PyString>,
     stderr: bool,
 ) -> Option<PyResult<()>> {
-    let write = || py.import("gunicorn.glogging")?.call_method1("_write_errors", (text, stderr));
-    PYTHON.is_in_force().then(|| write().map(drop))
+    let write = || py.import("gunicorn._logs")?.call_method1("write_errors", (text, stderr));
+    PYTHON.reach().records.then(|| write().map(drop))
 }
 
-/// The thread that takes a worker's records to the logger.
-pub struct Attendant {
-    ended: Receiver<()>,
-}
-
-/// Starts it, if there is a Python logger. From now on the calling thread leaves records to it.
-pub fn attend(py: Python<'_>) -> Option<Attendant> {
-    if !PYTHON.is_in_force() {
-        return None;
-    }
-    PYTHON.deliver(py);
-    // The application may have changed the logger's level.
-    if let Some(logger) = PYTHON.logger(py) {
-        PYTHON.ask(&logger);
-    }
-    PYTHON.queue.set_over(false);
-    let (ending, ended) = channel::<()>();
-    let live = move || {
-        PYTHON.attend();
-        drop(ending);
-    };
-    let held = signal::block_all();
-    let started = thread::Builder::new().name("log".into()).spawn(live);
-    drop(held);
-    match started {
-        Ok(_) => {
-            DIRECT.set(false);
-            Some(Attendant { ended })
-        }
-        Err(error) => {
-            tracing::error!("Records wait for requests to come: {error}");
-            None
-        }
-    }
-}
-
-impl Attendant {
-    /// Ends the thread. Records are the calling thread's own again.
-    pub fn dismiss(self, py: Python<'_>) {
-        PYTHON.queue.set_over(true);
-        // It ends by dropping its end.
-        let _ = py.detach(move || self.ended.recv_timeout(LAST));
-        DIRECT.set(true);
-    }
+/// Our own access log, if there is one and requests do not go to the Python logger.
+pub fn own_access_log() -> Option<Arc<AccessLog>> {
+    if PYTHON.reach().requests { None } else { log::access_log() }
 }

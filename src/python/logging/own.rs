@@ -21,43 +21,69 @@ const FILE: &str = "<rgunicorn>/gunicorn/handlers.py";
 const LOGGING: &str = "logging";
 
 static HANDLERS: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+/// For those who have no interpreter.
+static THERE: AtomicBool = AtomicBool::new(false);
 
 /// What the handlers are to be set up with.
 static LEVEL: AtomicU8 = AtomicU8::new(Severity::Info as u8);
 static ACCESS: AtomicBool = AtomicBool::new(false);
 
-/// Puts the handlers in their places as soon as `logging` is there.
+/// Puts the handlers in their places as soon as `logging` is there. If it is, [`configure`] has done so.
 ///
 /// # Errors
 /// `sys.meta_path` or `sys.modules` is not what Python makes it.
 pub fn watch(py: Python<'_>) -> PyResult<()> {
-    let sys = py.import("sys")?;
-    if sys.getattr("modules")?.cast_into::<PyDict>()?.contains(LOGGING)? {
-        return attach(py);
+    if is_imported(py)? {
+        return Ok(());
     }
-    sys.getattr("meta_path")?.cast_into::<PyList>()?.insert(0, Py::new(py, Watch)?)
+    let finders = py.import("sys")?.getattr("meta_path")?.cast_into::<PyList>()?;
+    finders.insert(0, Py::new(py, Watch)?)
 }
 
-/// Notes a configuration for the handlers; takes them away if the logs are not ours.
+fn is_imported(py: Python<'_>) -> PyResult<bool> {
+    py.import("sys")?.getattr("modules")?.cast_into::<PyDict>()?.contains(LOGGING)
+}
+
+/// Sets the handlers up as a configuration wants them; takes them away if the logs are not ours.
 pub fn configure(py: Python<'_>, config: &Config, foreign: bool) -> PyResult<()> {
     LEVEL.store(Severity::parse(&config.loglevel) as u8, Ordering::Relaxed);
     let shown = config.accesslog.as_ref().is_some_and(|path| !path.is_empty())
         || config.syslog && !config.disable_redirect_access_to_syslog;
     ACCESS.store(shown, Ordering::Relaxed);
     match HANDLERS.get(py) {
-        None => Ok(()),
         Some(handlers) if foreign => handlers.bind(py).call_method0("detach").map(drop),
-        Some(_) => attach(py),
+        // The conf file may have imported it.
+        None if foreign || !is_imported(py)? => Ok(()),
+        _ => attach(py),
     }
 }
 
 /// Puts the handlers in their places, if the logs are ours.
 fn attach(py: Python<'_>) -> PyResult<()> {
-    if PYTHON.is_in_force() {
+    if PYTHON.reach().instead {
         return Ok(());
     }
     let arguments = (LEVEL.load(Ordering::Relaxed), ACCESS.load(Ordering::Relaxed));
     handlers(py)?.call_method1("attach", arguments).map(drop)
+}
+
+/// Whether anything has imported `logging` while the logs were ours.
+pub fn are_there() -> bool {
+    THERE.load(Ordering::Acquire)
+}
+
+/// Whether records, and requests, would come out differently if they went through the loggers; `None` if
+/// nothing has imported `logging`.
+pub fn touched(py: Python<'_>) -> PyResult<Option<(bool, bool)>> {
+    let Some(handlers) = HANDLERS.get(py) else { return Ok(None) };
+    let (records, requests): (bool, bool) = handlers.bind(py).call_method0("touched")?.extract()?;
+    let patched = changes::of_methods();
+    Ok(Some((records || patched, requests || patched)))
+}
+
+/// Has the handlers of all loggers open their files again.
+pub fn reopen(py: Python<'_>) -> PyResult<()> {
+    py.import("gunicorn._logs")?.call_method0("reopen_all").map(drop)
 }
 
 /// Tells Python's `logging`, if that is there, of an exception that our own log writes.
@@ -86,6 +112,7 @@ fn handlers(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
         builtins.call_method1("exec", (code, module.dict()))?;
         Ok::<_, PyErr>(module.unbind())
     })?;
+    THERE.store(true, Ordering::Release);
     Ok(module.bind(py))
 }
 
@@ -101,7 +128,7 @@ pub fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// The module with the handlers; None if the logs are not ours.
 #[pyfunction]
 fn own_handlers(py: Python<'_>) -> PyResult<Option<Bound<'_, PyModule>>> {
-    if PYTHON.is_in_force() { Ok(None) } else { handlers(py).cloned().map(Some) }
+    if PYTHON.reach().instead { Ok(None) } else { handlers(py).cloned().map(Some) }
 }
 
 /// Writes a record to the error log; as `text`, if it has been formatted.

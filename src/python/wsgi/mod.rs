@@ -22,6 +22,7 @@ pub use errors::Errors;
 pub use file_wrapper::FileWrapper;
 pub use input::Input;
 pub use objects::Objects;
+pub use variables::Shown;
 
 /// Creates the types of the objects that requests use.
 pub fn create_types(py: Python<'_>) {

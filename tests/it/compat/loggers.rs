@@ -1,10 +1,9 @@
 //! Loggers from elsewhere: a class, and formatters of an INI configuration.
 
-use crate::harness::cases::{on_both_servers, on_rgunicorn};
+use crate::harness::cases::on_both_servers;
 use crate::harness::{Builder, ServerKind};
 
 on_both_servers!(a_class_from_a_package, formatters_of_an_ini_file, a_class_that_is_changed);
-on_rgunicorn!(a_change_that_comes_too_late);
 
 fn a_class_from_a_package(kind: ServerKind) {
     // gunicorn-color writes access lines itself, from the atoms, and colours them on a terminal.
@@ -28,17 +27,6 @@ fn a_class_that_is_changed(kind: ServerKind) {
     server.log.wait_for("<INFO> Listening at: ");
     server.get("/");
     server.out.wait_for("now GET / HTTP/1.1\n");
-}
-
-fn a_change_that_comes_too_late(kind: ServerKind) {
-    let app = "from gunicorn.glogging import Logger\n\
-               Logger.now = lambda self: 'now'\n\
-               def app(environ, start_response):\n\
-               \x20   start_response('204 No Content', [])\n\
-               \x20   return []\n";
-    let server = Builder::new(kind).in_own_dir().file("late.py", app).app("late:app").start();
-    assert_eq!(server.get("/").status, 204);
-    server.log.wait_for("[WARNING] gunicorn.glogging.Logger.now was assigned after the logs");
 }
 
 /// As in the documentation of python-json-logger, with gunicorn's own loggers.

@@ -4,6 +4,8 @@
 mod application;
 mod class;
 mod configured;
+mod touched;
+mod touched_methods;
 
 use std::fs;
 use std::path::Path;
