@@ -9,7 +9,7 @@ use crate::harness::cases::on_both_servers;
 use crate::harness::wait::BOUND;
 use crate::harness::{Builder, ServerKind};
 
-on_both_servers!(metrics, over_unix);
+on_both_servers!(metrics, over_unix, changed_by_a_reload);
 
 /// Reads metrics until all of `wanted` have come, in whatever order; those that end in `:` with any value.
 #[track_caller]
@@ -89,3 +89,46 @@ fn over_unix(kind: ServerKind) {
         daemon.recv(buffer).unwrap_or(0)
     });
 }
+
+/// Address, prefix and tags are those of the configuration that a worker was started with, in gunicorn those of
+/// the start. Neither is different when records go through Python's loggers.
+fn changed_by_a_reload(kind: ServerKind) {
+    let daemons = [(); 2].map(|()| {
+        let daemon = UdpSocket::bind("127.0.0.1:0").expect("loopback can be bound");
+        daemon.set_read_timeout(Some(BOUND)).expect("a timeout can be set");
+        daemon
+    });
+    let conf = |index: usize, more: &str| {
+        let address = daemons[index].local_addr().expect("it is bound");
+        format!("statsd_host = '{address}'\n{more}\n")
+    };
+    let receive = |index: usize| {
+        let daemon = &daemons[index];
+        move |buffer: &mut [u8]| daemon.recv(buffer).unwrap_or(0)
+    };
+    for filtered in ["", FILTERED] {
+        let server = Builder::new(kind)
+            .file("gunicorn.conf.py", &(conf(0, "statsd_prefix = 'old'") + filtered))
+            .app("echo:quiet")
+            .start();
+        server.get("/");
+        wait_for(&["old.gunicorn.workers:1|g", "old.gunicorn.requests:1|c|@1.0"], receive(0));
+        let changed = conf(1, "statsd_prefix = 'new'\ndogstatsd_tags = 'a:b'") + filtered;
+        std::fs::write(server.dir().join("gunicorn.conf.py"), changed).expect("write");
+        let mark = server.log.mark();
+        server.signal(Signal::SIGHUP);
+        server.log.wait_for_since(mark, "Worker exiting (pid: ");
+        server.get("/");
+        if kind.is_rgunicorn() {
+            wait_for(&["new.gunicorn.requests:1|c|@1.0|#a:b"], receive(1));
+        } else {
+            wait_for(&["old.gunicorn.requests:1|c|@1.0"], receive(0));
+        }
+    }
+}
+
+/// Makes requests go through Python's loggers.
+const FILTERED: &str = "
+import logging
+logging.getLogger('gunicorn.access').addFilter(lambda record: True)
+";

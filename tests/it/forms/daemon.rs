@@ -64,7 +64,8 @@ fn life(kind: ServerKind) {
     assert!(!pidfile.exists() && !socket.exists());
 }
 
-/// With -R what is not a terminal stays: here the pipes of the test.
+/// With -R what is not a terminal stays: here the pipes of the test, for the log and what the
+/// application prints.
 fn kept_output(kind: ServerKind) {
     let (builder, pidfile, socket) = daemon(kind, &["-R"]);
     let mut command = builder.spawn();
@@ -72,6 +73,7 @@ fn kept_output(kind: ServerKind) {
     let daemon = Daemon::of(&pidfile, command.pid());
     answers(&socket);
     command.log.wait_for("Listening at: ");
+    command.log.wait_for("note: loaded in ");
     assert_eq!(process::descriptor(daemon.pid, 0), "/dev/null");
     for number in [1, 2] {
         assert!(process::descriptor(daemon.pid, number).starts_with("pipe:"), "{number}");

@@ -18,15 +18,24 @@ TIMER_TYPE = "timer"
 class Statsd(Logger):
     """Counts records and requests. What cannot be sent is lost: no request waits for it."""
 
-    def __init__(self, cfg):
-        prefix = cfg.statsd_prefix.rstrip(".")
+    _followed = None
+
+    def setup(self, cfg):
+        # What somebody has set instead stays until the configuration changes.
+        wanted = (cfg.statsd_host, cfg.statsd_prefix, cfg.dogstatsd_tags)
+        if wanted != self._followed:
+            self._followed = wanted
+            self._follow(*wanted)
+        super().setup(cfg)
+
+    def _follow(self, address, prefix, tags):
+        prefix = prefix.rstrip(".")
         self.prefix = prefix + "." if prefix else ""
-        self.dogstatsd_tags = cfg.dogstatsd_tags or None
+        self.dogstatsd_tags = tags or None
         try:
-            self.sock = self._connect(cfg.statsd_host)
+            self.sock = self._connect(address)
         except OSError:
             self.sock = None
-        super().__init__(cfg)
 
     @staticmethod
     def _connect(address):
