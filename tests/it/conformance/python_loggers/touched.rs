@@ -21,7 +21,7 @@ on_both_servers!(
     files_of_the_application,
 );
 
-on_rgunicorn!(json);
+on_rgunicorn!(json, nothing_touched);
 
 /// An application that answers everything, behind what is to be done when it is imported.
 fn app(statements: &str) -> String {
@@ -342,4 +342,41 @@ error.addFilter(Lacks('Using worker'))
     let line = server.log.wait_for("Booting worker");
     assert!(line.starts_with(r#"{"time":""#) && line.contains(r#""level":"INFO""#), "{line}");
     assert!(!server.log.text().contains("Using worker"));
+}
+
+/// The usual things that applications do with `logging` change nothing for the server: nothing more is loaded
+/// than what they have asked for.
+fn nothing_touched(kind: ServerKind) {
+    let app = |statements: &str| {
+        format!(
+            "{statements}\n\
+             import sys\n\
+             def app(environ, start_response):\n    \
+                 start_response('200 OK', [])\n    \
+                 names = [name for name in sys.modules if name.split('.')[0] in ('logging', 'gunicorn')]\n    \
+                 return [repr(sorted(names)).encode()]\n"
+        )
+    };
+    let recipe = "
+import logging
+gunicorn = logging.getLogger('gunicorn.error')
+own = logging.getLogger('own')
+own.handlers = gunicorn.handlers
+own.setLevel(gunicorn.level)
+own.addFilter(lambda record: True)
+logging.basicConfig(level=logging.DEBUG, format='%(message)s')
+logging.addLevelName(25, 'NOTE')
+own.warning('imported')
+logging.getLogger('gunicorn.access').trace = print
+";
+    for (statements, loaded) in [("", "[]"), (recipe, "['logging']")] {
+        let server = Builder::new(kind)
+            .in_own_dir()
+            .file("modest.py", &app(statements))
+            .args(["--access-logfile", "-"])
+            .app("modest:app")
+            .start();
+        assert_eq!(server.get("/x").text(), loaded);
+        server.out.wait_for("\"GET /x HTTP/1.1\" 200 ");
+    }
 }
