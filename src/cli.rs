@@ -118,9 +118,7 @@ fn with_python(
         );
     } else if config.preload_app {
         let uri = config.application().unwrap_or_default();
-        let loaded = loader::load(py, uri);
-        logging::follow(py, &config);
-        match loaded {
+        match loader::load(py, uri) {
             Ok(app) => program.preloaded(py, app)?,
             Err(error) => return Ok(preload_failed(py, error)),
         }

@@ -37,7 +37,8 @@ impl LoadError {
     }
 }
 
-/// Imports the application `MODULE`, `MODULE:NAME` or `MODULE:FACTORY(ARGUMENTS)`.
+/// Imports the application `MODULE`, `MODULE:NAME` or `MODULE:FACTORY(ARGUMENTS)`, and has what it does to the
+/// loggers take effect.
 ///
 /// # Errors
 /// See [`LoadError`].
@@ -46,6 +47,12 @@ pub fn load(py: Python<'_>, uri: &str) -> Result<Py<PyAny>, LoadError> {
 }
 
 fn found<'py>(py: Python<'py>, uri: &str) -> PyResult<Bound<'py, PyAny>> {
+    let found = import(py, uri);
+    logging::follow(py);
+    found
+}
+
+fn import<'py>(py: Python<'py>, uri: &str) -> PyResult<Bound<'py, PyAny>> {
     if compat::is_watched(py)? {
         // By way of the method that monitoring agents wrap, in order to wrap what it returns.
         let class = py.import("gunicorn.app.wsgiapp")?.getattr("WSGIApplication")?;

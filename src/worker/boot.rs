@@ -45,7 +45,9 @@ pub fn run(seat: &Seat<'_>, app: Option<&Py<PyAny>>, hooks: PyResult<Option<Work
                     tracing::error!("The worker cannot wait for events: {error}");
                     FAILED
                 });
-                attendant.dismiss(py);
+                if let Some(attendant) = attendant {
+                    attendant.dismiss(py);
+                }
                 (status, true)
             }
             Err(failure) => (failure.report(py), false),
@@ -178,13 +180,11 @@ fn load(
         (None, None) => None,
     };
     let uri = seat.config.application().unwrap_or_default();
-    let loaded = match (known, reloader) {
-        (Some(app), _) => Ok((app, None)),
-        (None, None) => loader::load(py, uri).map(|app| (app, None)),
-        (None, Some(_)) => loader::load_or_explain(py, uri),
+    let (app, places) = match (known, reloader) {
+        (Some(app), _) => (app, None),
+        (None, None) => (loader::load(py, uri)?, None),
+        (None, Some(_)) => loader::load_or_explain(py, uri)?,
     };
-    logging::follow(py, seat.config);
-    let (app, places) = loaded?;
     if let Some(reloader) = reloader {
         reloader.loaded(py, places);
     }

@@ -15,16 +15,17 @@ static THERE: AtomicBool = AtomicBool::new(false);
 
 /// The thread that takes a worker's records to the logger.
 pub struct Attendant {
-    ended: Option<Receiver<()>>,
+    ended: Receiver<()>,
 }
 
-/// The worker serves from now on. Starts the thread, if there is a Python logger; the calling thread leaves
-/// records to it.
-pub fn attend(py: Python<'_>) -> Attendant {
-    changes::settle(PYTHON.reach().is_none());
-    if PYTHON.reach().is_none() {
+/// The worker serves from now on: the calling thread leaves records to others. Starts a thread for them, if
+/// there is a Python logger.
+pub fn attend(py: Python<'_>) -> Option<Attendant> {
+    let ours = PYTHON.reach().is_none();
+    changes::settle(ours);
+    if ours {
         DIRECT.set(false);
-        return Attendant { ended: None };
+        return None;
     }
     PYTHON.deliver(py);
     // The application may have changed the logger's level.
@@ -37,12 +38,11 @@ pub fn attend(py: Python<'_>) -> Attendant {
         PYTHON.attend();
         drop(ending);
     });
-    if !started {
-        return Attendant { ended: None };
+    if started {
+        DIRECT.set(false);
+        THERE.store(true, Ordering::Release);
     }
-    DIRECT.set(false);
-    THERE.store(true, Ordering::Release);
-    Attendant { ended: Some(ended) }
+    started.then_some(Attendant { ended })
 }
 
 /// Something was put into the queue in a process that has nobody for it, perhaps.
@@ -69,12 +69,10 @@ fn start(live: impl FnOnce() + Send + 'static) -> bool {
 impl Attendant {
     /// Ends the thread. Records are the calling thread's own again.
     pub fn dismiss(self, py: Python<'_>) {
-        if let Some(ended) = self.ended {
-            PYTHON.queue.set_over(true);
-            // It ends by dropping its end.
-            let _ = py.detach(move || ended.recv_timeout(LAST));
-            THERE.store(false, Ordering::Release);
-        }
+        PYTHON.queue.set_over(true);
+        // It ends by dropping its end.
+        let _ = py.detach(move || self.ended.recv_timeout(LAST));
+        THERE.store(false, Ordering::Release);
         DIRECT.set(true);
     }
 }

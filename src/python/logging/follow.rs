@@ -4,18 +4,19 @@
 //! Filters, levels, handlers, formatters and replaced methods are looked for where such code has run: after
 //! the conf file, hooks, and the import of the application. Nothing is looked at for a record or a request.
 
+use std::sync::PoisonError;
+
 use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::reach::Reach;
 use super::shown::cfg;
 use super::{PYTHON, PythonLog, own};
-use crate::config::Config;
 use crate::python::support;
 
 /// Code of the user has run: has what it did to the loggers take effect.
-pub fn follow(py: Python<'_>, config: &Config) {
-    tell(py, PYTHON.look(py, config));
+pub fn follow(py: Python<'_>) {
+    tell(py, PYTHON.look(py));
 }
 
 /// The same after a hook, with the `log` of the object that the hook was given.
@@ -32,11 +33,11 @@ fn tell(py: Python<'_>, looked: PyResult<()>) {
 
 impl PythonLog {
     /// Looks what there is to follow.
-    pub(super) fn look(&self, py: Python<'_>, config: &Config) -> PyResult<()> {
+    pub(super) fn look(&self, py: Python<'_>) -> PyResult<()> {
         self.look_at(py, || {
-            let cfg = cfg(py, config)?;
-            let logs = py.import("gunicorn._logs")?;
-            let logger = logs.call_method1("adopt", (&cfg,))?;
+            let config = self.config.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let cfg = cfg(py, &config.unwrap_or_default())?;
+            let logger = py.import("gunicorn._logs")?.call_method1("adopt", (&cfg,))?;
             self.keep(&logger, &cfg, logger.get_type().as_any());
             Ok(logger)
         })

@@ -65,6 +65,8 @@ thread_local! {
 pub struct PythonLog {
     /// The object, and the configuration it was set up with, once there was a need for one.
     logger: Mutex<Option<Made>>,
+    /// The configuration in force, of which the object is made when there is a need for it.
+    config: Mutex<Option<Config>>,
     /// What goes to it.
     reach: ReachCell,
     queue: Queue,
@@ -87,6 +89,7 @@ impl PythonLog {
     const fn new() -> Self {
         Self {
             logger: Mutex::new(None),
+            config: Mutex::new(None),
             reach: ReachCell::new(),
             queue: Queue::new(),
             taking: Mutex::new(()),
@@ -278,15 +281,20 @@ impl Foreign for PythonLog {
         }
         Python::attach(|py| {
             let was = self.reach.swap(if wanted { Reach::ALL } else { Reach::NONE });
+            let lock = || self.config.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = lock().replace(config.clone());
             let configured = own::configure(py, config, wanted).and_then(|()| {
                 if wanted || self.logger(py).is_some() {
                     let logger = self.make(&cfg(py, config)?)?;
                     self.ask(&logger);
                 }
-                self.look(py, config)
+                self.look(py)
             });
             configured.map_err(|error| {
                 self.reach.swap(was);
+                // Let go of without the lock: that may run any code.
+                let refused = std::mem::replace(&mut *lock(), before);
+                drop(refused);
                 refusal(py, &error)
             })
         })
