@@ -19,3 +19,4 @@ mod example;
 mod haproxy;
 mod nginx;
 mod proxy;
+mod systemd;
