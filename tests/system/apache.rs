@@ -11,6 +11,7 @@ use crate::proxy::{Proxy, free_address, make_certificate};
 const MODULES: [&str; 6] = ["mpm_event", "authz_core", "proxy", "proxy_http", "headers", "ssl"];
 
 #[test]
+#[ignore = "run by tests/system/run"]
 fn over_a_unix_socket() {
     let builder = behind::builder();
     let path = builder.dir().join("http.sock");

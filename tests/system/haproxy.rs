@@ -46,21 +46,25 @@ fn tcp(example: Example, special: fn(&Site)) {
 }
 
 #[test]
+#[ignore = "run by tests/system/run"]
 fn headers_over_a_unix_socket() {
     unix(Example::read("haproxy/haproxy.cfg"), behind::shared_connections);
 }
 
 #[test]
+#[ignore = "run by tests/system/run"]
 fn headers_over_tcp() {
     tcp(Example::read("haproxy/haproxy.cfg"), behind::shared_connections);
 }
 
 #[test]
+#[ignore = "run by tests/system/run"]
 fn proxy_v2_over_a_unix_socket() {
     unix(Example::read("haproxy/proxy-protocol.cfg"), behind::connection_of_a_client);
 }
 
 #[test]
+#[ignore = "run by tests/system/run"]
 fn proxy_v1_over_tcp() {
     let example = Example::read("haproxy/proxy-protocol.cfg")
         .with(" send-proxy-v2\n", " send-proxy\n")

@@ -1,7 +1,7 @@
 //! Tests with the programs that sites are deployed with, and with the very files of `examples/`.
 //!
 //! They need packages of Debian and the rights of root; `tests/system/run` installs those packages and runs them.
-//! `cargo test` leaves them out.
+//! They are ignored otherwise, so that `cargo test` needs neither.
 
 #![allow(
     dead_code,
@@ -15,8 +15,12 @@ mod harness;
 
 mod apache;
 mod behind;
+mod container;
+mod docker;
+mod dockerfile;
 mod example;
 mod haproxy;
 mod nginx;
 mod proxy;
+mod root;
 mod systemd;

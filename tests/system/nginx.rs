@@ -38,6 +38,7 @@ fn start(dir: &Path, example: Example, plain: SocketAddr, secure: SocketAddr) ->
 }
 
 #[test]
+#[ignore = "run by tests/system/run"]
 fn over_a_unix_socket() {
     let builder = behind::builder();
     let path = builder.dir().join("http.sock");
@@ -53,6 +54,7 @@ fn over_a_unix_socket() {
 }
 
 #[test]
+#[ignore = "run by tests/system/run"]
 fn over_tcp() {
     let addr = free_address();
     let example = Example::read("nginx/site.conf")

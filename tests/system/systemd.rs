@@ -27,6 +27,7 @@ fn units() -> TempDir {
 }
 
 #[test]
+#[ignore = "run by tests/system/run"]
 fn units_are_well_formed() {
     let output =
         analyze(&["verify", "--man=no", "./rgunicorn.service", "./rgunicorn.socket"], &units());
@@ -36,6 +37,7 @@ fn units_are_well_formed() {
 }
 
 #[test]
+#[ignore = "run by tests/system/run"]
 fn a_misspelt_unit_is_noticed() {
     let dir = units();
     Example::read("systemd/rgunicorn.service")
@@ -48,6 +50,7 @@ fn a_misspelt_unit_is_noticed() {
 }
 
 #[test]
+#[ignore = "run by tests/system/run"]
 fn the_service_is_confined() {
     let arguments =
         ["security", "--no-pager", "--offline=yes", "--threshold", EXPOSURE, "./rgunicorn.service"];
