@@ -15,6 +15,7 @@ mod harness;
 
 mod apache;
 mod behind;
+mod booted;
 mod container;
 mod docker;
 mod dockerfile;
@@ -23,4 +24,5 @@ mod haproxy;
 mod nginx;
 mod proxy;
 mod root;
+mod service;
 mod systemd;
