@@ -47,16 +47,21 @@ impl Flags {
 /// In argparse's form: the usage line and `rgunicorn: error: ...`, exit status 2.
 pub fn parse(args: &[OsString]) -> Result<Parsed, Error> {
     let args = words::written_out(args).map_err(|message| usage(&message))?;
-    match command().try_get_matches_from(args) {
-        Ok(matches) => flags(&matches).map(Parsed::Flags),
-        Err(error) => match error.kind() {
-            ErrorKind::DisplayHelp => Ok(Parsed::Exit(command().render_help().to_string())),
-            ErrorKind::DisplayVersion => {
-                Ok(Parsed::Exit(format!("rgunicorn (version {})\n", env!("CARGO_PKG_VERSION"))))
-            }
-            _ => Err(usage(&describe(&error))),
-        },
+    let error = match command().try_get_matches_from(&args) {
+        Ok(matches) => return flags(&matches).map(Parsed::Flags),
+        Err(error) => error,
+    };
+    let text = match error.kind() {
+        ErrorKind::DisplayHelp => command().render_help().to_string(),
+        ErrorKind::DisplayVersion => format!("rgunicorn (version {})\n", env!("CARGO_PKG_VERSION")),
+        _ => return Err(usage(&describe(&error))),
+    };
+    // The flag is the last one. A wrong value in front of it was seen before.
+    let before = args.split_last().map_or(&[][..], |(_, before)| before);
+    if let Ok(matches) = command().try_get_matches_from(before) {
+        flags(&matches)?;
     }
+    Ok(Parsed::Exit(text))
 }
 
 /// The settings that can be given on the command line.

@@ -15,18 +15,23 @@ pub fn check(text: &str) -> Result<(), String> {
         Some((address, mask)) => (address, Some(mask)),
         None => (text, None),
     };
-    let (host_bits, bits) = match parse(address).ok_or_else(unknown)? {
+    let address = parse(address).ok_or_else(unknown)?;
+    let (host_bits, length, bits) = match address {
         IpAddr::V4(address) => {
             let length = mask.map_or(Some(32), length_v4).ok_or_else(unknown)?;
-            (u128::from(u32::from(address)), 32 - length)
+            (u128::from(u32::from(address)), length, 32 - length)
         }
         IpAddr::V6(address) => {
             let length = mask.map_or(Some(128), |mask| length(mask, 128)).ok_or_else(unknown)?;
-            (u128::from(address), 128 - length)
+            (u128::from(address), length, 128 - length)
         }
     };
     let inside = 1u128.checked_shl(bits).map_or(u128::MAX, |first| first - 1);
-    if host_bits & inside == 0 { Ok(()) } else { Err(format!("{text} has host bits set")) }
+    if host_bits & inside == 0 {
+        Ok(())
+    } else {
+        Err(format!("{address}/{length} has host bits set"))
+    }
 }
 
 /// An address; IPv6 may carry a zone, which must not be empty.
@@ -83,8 +88,12 @@ mod tests {
         ] {
             assert_eq!(check(good), Ok(()), "{good}");
         }
-        for host in ["1.2.3.4/8", "1.2.3.4/255.0.0.0", "::1/64"] {
-            assert_eq!(check(host), Err(format!("{host} has host bits set")));
+        for (host, shown) in [
+            ("1.2.3.4/8", "1.2.3.4/8"),
+            ("1.2.3.4/255.0.0.0", "1.2.3.4/8"),
+            ("0:0::AB/64", "::ab/64"),
+        ] {
+            assert_eq!(check(host), Err(format!("{shown} has host bits set")));
         }
         for bad in ["", "x", "1.2.3", "01.2.3.4", "1.2.3.4/33", "1.2.3.4/+8", "::/129", "::/", "*"]
         {
