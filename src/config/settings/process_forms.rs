@@ -121,32 +121,26 @@ impl Config {
 }
 
 /// A user by name or number; `None` is the one this process acts for.
-pub struct User;
-
-impl Kind for User {
-    type Out = u32;
-    const SHAPE: Shape = Shape::One;
-    const ACCEPTS: &'static str = "user name, user id or None";
-
-    fn parse(value: &Value, _: &Scope<'_>) -> Result<Self::Out, String> {
-        account(value, account::effective_uid, account::uid_of, "user")
-    }
-
-    fn value(out: &Self::Out) -> Value {
-        Value::Int((*out).into())
-    }
-}
+pub type User = Account<false>;
 
 /// A group by name or number; `None` is the one this process acts for.
-pub struct Group;
+pub type Group = Account<true>;
 
-impl Kind for Group {
+/// Either.
+pub struct Account<const GROUP: bool>;
+
+impl<const GROUP: bool> Kind for Account<GROUP> {
     type Out = u32;
     const SHAPE: Shape = Shape::One;
-    const ACCEPTS: &'static str = "group name, group id or None";
+    const ACCEPTS: &'static str =
+        if GROUP { "group name, group id or None" } else { "user name, user id or None" };
 
     fn parse(value: &Value, _: &Scope<'_>) -> Result<Self::Out, String> {
-        account(value, account::effective_gid, account::gid_of, "group")
+        if GROUP {
+            account(value, account::effective_gid, account::gid_of, "group")
+        } else {
+            account(value, account::effective_uid, account::uid_of, "user")
+        }
     }
 
     fn value(out: &Self::Out) -> Value {
