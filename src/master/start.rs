@@ -16,6 +16,8 @@ pub struct Surroundings {
     /// Its sockets.
     pub(super) passed_on: Vec<RawFd>,
     pub(super) service: Service,
+    /// The variables that say so.
+    read: Vec<&'static str>,
 }
 
 impl Surroundings {
@@ -26,18 +28,24 @@ impl Surroundings {
     /// A variable has a value that it cannot have.
     pub fn read(variable: &dyn Fn(&str) -> Option<String>, pid: Pid) -> Result<Self, Error> {
         let passed = inherit::read(variable, pid)?;
+        let mut read = Vec::new();
+        if passed.is_some() {
+            read.extend(inherit::VARIABLES);
+        }
         let predecessor = Predecessor::read(variable)?;
         let passed_on =
             if predecessor.is_some() { upgrade::passed_on(variable)? } else { Vec::new() };
+        if !passed_on.is_empty() {
+            read.push(upgrade::FDS);
+        }
         let service = Service::read(variable, pid, predecessor.is_none());
-        Ok(Self { passed, predecessor, passed_on, service })
+        read.extend(service.variables());
+        Ok(Self { passed: passed.unwrap_or_default(), predecessor, passed_on, service, read })
     }
 
     /// The variables that were read and that no process after this one must read again.
     pub fn variables(&self) -> Vec<&'static str> {
-        let passed = if self.passed.is_empty() { &[][..] } else { &inherit::VARIABLES };
-        let passed_on = if self.passed_on.is_empty() { &[][..] } else { &[upgrade::FDS] };
-        [passed, passed_on, self.service.variables()].concat()
+        self.read.clone()
     }
 
     /// Whether a service manager wants to be told how the service is.

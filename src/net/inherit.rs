@@ -38,15 +38,18 @@ impl fmt::Display for Passed {
     }
 }
 
-/// The sockets that `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES` announce to process `pid`; none if
-/// they are meant for another one.
+/// The sockets that `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES` announce to process `pid`; `None` if
+/// they are not meant for it.
 ///
 /// # Errors
 /// The variables are there but hold no numbers.
-pub fn read(variable: &dyn Fn(&str) -> Option<String>, pid: Pid) -> Result<Vec<Passed>, Error> {
-    let Some(meant) = variable("LISTEN_PID") else { return Ok(Vec::new()) };
+pub fn read(
+    variable: &dyn Fn(&str) -> Option<String>,
+    pid: Pid,
+) -> Result<Option<Vec<Passed>>, Error> {
+    let Some(meant) = variable("LISTEN_PID") else { return Ok(None) };
     if number("LISTEN_PID", &meant)? != i64::from(pid.get()) {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let count = number("LISTEN_FDS", variable("LISTEN_FDS").as_deref().unwrap_or("0"))?;
     let count = RawFd::try_from(count).ok().filter(|count| (0..=0xffff).contains(count));
@@ -58,7 +61,7 @@ pub fn read(variable: &dyn Fn(&str) -> Option<String>, pid: Pid) -> Result<Vec<P
     };
     let names = variable("LISTEN_FDNAMES").unwrap_or_default();
     let mut names = names.split(':').map(|name| Some(name.to_owned()).filter(|n| !n.is_empty()));
-    Ok((FIRST..FIRST + count).map(|fd| Passed { fd, name: names.next().flatten() }).collect())
+    Ok(Some((FIRST..FIRST + count).map(|fd| Passed { fd, name: names.next().flatten() }).collect()))
 }
 
 fn number(name: &str, text: &str) -> Result<i64, Error> {
@@ -78,7 +81,7 @@ mod tests {
         pid: Option<&str>,
         count: Option<&str>,
         names: Option<&str>,
-    ) -> Result<Vec<Passed>, Error> {
+    ) -> Result<Option<Vec<Passed>>, Error> {
         let variable = |name: &str| {
             let values = [("LISTEN_PID", pid), ("LISTEN_FDS", count), ("LISTEN_FDNAMES", names)];
             let (_, value) = values.iter().find(|(known, _)| *known == name)?;
@@ -93,20 +96,21 @@ mod tests {
 
     #[test]
     fn sockets_are_taken_from_three_on() {
-        let taken = announced(Some("12"), Some("2"), None).expect("two sockets");
+        let taken = announced(Some("12"), Some("2"), None).expect("numbers").expect("two sockets");
         assert_eq!(taken, [passed(3, None), passed(4, None)]);
         assert_eq!(taken[1].address(), Address::Fd(4));
-        let taken = announced(Some("12"), Some("3"), Some("web::x:y")).expect("three sockets");
+        let taken =
+            announced(Some("12"), Some("3"), Some("web::x:y")).expect("numbers").expect("three");
         assert_eq!(taken, [passed(3, Some("web")), passed(4, None), passed(5, Some("x"))]);
         assert_eq!((taken[0].to_string(), taken[1].to_string()), ("3 (web)".into(), "4".into()));
     }
 
     #[test]
     fn what_is_meant_for_others_is_left() {
-        assert_eq!(announced(Some("11"), Some("2"), None).expect("another process"), []);
-        assert_eq!(announced(None, Some("2"), None).expect("no pid"), []);
-        assert_eq!(announced(Some("12"), None, None).expect("no count"), []);
-        assert_eq!(announced(Some("12"), Some("0"), None).expect("none"), []);
+        assert_eq!(announced(Some("11"), Some("2"), None).expect("another process"), None);
+        assert_eq!(announced(None, Some("2"), None).expect("no pid"), None);
+        assert_eq!(announced(Some("12"), None, None).expect("no count"), Some(Vec::new()));
+        assert_eq!(announced(Some("12"), Some("0"), None).expect("none"), Some(Vec::new()));
     }
 
     #[test]

@@ -7,7 +7,12 @@ use nix::sys::signal::Signal;
 use crate::harness::cases::{on_both_servers, on_rgunicorn};
 use crate::harness::{Builder, Client, Server, ServerKind};
 
-on_both_servers!(several_of_different_kinds, named_descriptors, meant_for_another_process);
+on_both_servers!(
+    several_of_different_kinds,
+    no_socket_at_all,
+    named_descriptors,
+    meant_for_another_process
+);
 
 on_rgunicorn!(what_is_no_socket_is_named);
 
@@ -40,6 +45,18 @@ fn several_of_different_kinds(kind: ServerKind) {
     assert_eq!(Client::connect_unix(&path).get("/pid").status, 200);
     assert_eq!(server.stop(Signal::SIGTERM), 0);
     assert!(path.exists());
+}
+
+/// What says that there is none is meant for the server too.
+fn no_socket_at_all(kind: ServerKind) {
+    let builder = Builder::new(kind).app("supervised:app").args(["-b", "127.0.0.1:0"]);
+    let variables = [("LISTEN_PID", "PID"), ("LISTEN_FDS", "0")];
+    let server = builder.passing(&[], &variables).start();
+    let addr = tcp(&server);
+    for name in ["LISTEN_PID", "LISTEN_FDS"] {
+        let value = Client::connect(addr).get(&format!("/variable?{name}")).text();
+        assert_eq!(value, "None", "{name}");
+    }
 }
 
 /// Without variables, by `fd://`; textual addresses beside it are ignored.
