@@ -10,7 +10,6 @@ const ABSENT: &[(&str, &str)] = &[
     ("gunicorn.http.unreader", "the server reads requests, and not in Python"),
     ("gunicorn.http2", "it does not speak HTTP/2"),
     ("gunicorn.uwsgi", "it does not speak the uwsgi protocol"),
-    ("gunicorn.workers.base_async", "it has no gevent workers"),
     ("gunicorn.workers.ggevent", "it has no gevent workers"),
     ("gunicorn.workers.gtornado", "it has no tornado workers"),
     ("gunicorn.app.pasterapp", "it does not read Paste configurations"),

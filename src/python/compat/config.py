@@ -83,6 +83,11 @@ class Config:
         """Set a value here. The server does not look here: what it does stays as it is configured."""
         self._setting(name).set(value)
 
+    def validate(self):
+        """Check settings against each other."""
+        if "h2" in self.http_protocols:
+            raise ConfigError("http_protocols includes h2, and rgunicorn does not speak HTTP/2.")
+
     # What is derived from settings.
 
     @property

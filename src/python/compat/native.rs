@@ -4,7 +4,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::config;
-use crate::python::wsgi::{FileWrapper, Input, identity};
+use crate::python::wsgi::{Errors, FileWrapper, Input, identity};
 use crate::python::{hooks, logging, support};
 use crate::reactor::server_name;
 use crate::sys::proctitle;
@@ -22,6 +22,7 @@ pub fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(config::validate, module)?)?;
     module.add_function(wrap_pyfunction!(load_application, module)?)?;
     module.add_function(wrap_pyfunction!(set_title, module)?)?;
+    module.add_function(wrap_pyfunction!(errors, module)?)?;
     logging::fill(module)?;
     module.add_function(wrap_pyfunction!(set_server, module)?)?;
     module.add_function(wrap_pyfunction!(set_server_software, module)?)
@@ -31,6 +32,12 @@ pub fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
 #[pyfunction]
 fn load_application<'py>(py: Python<'py>, uri: &str) -> PyResult<Bound<'py, PyAny>> {
     support::module(py)?.call_method1("load", (uri,))
+}
+
+/// An object for `wsgi.errors`; `stderr`: that is where the error log goes.
+#[pyfunction]
+fn errors(stderr: bool) -> Errors {
+    Errors::new(stderr)
 }
 
 /// Sets the title of this process.

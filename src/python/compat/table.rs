@@ -85,6 +85,7 @@ pub static MODULES: &[Module] = &[
     source!("gunicorn.util", "util.py"),
     source!("gunicorn.workers", "workers/__init__.py"),
     source!("gunicorn.workers.base", "workers/base.py"),
+    source!("gunicorn.workers.base_async", "workers/base_async.py"),
     source!("gunicorn.workers.gthread", "workers/gthread.py"),
     source!("gunicorn.workers.sync", "workers/sync.py"),
     source!("gunicorn.workers.workertmp", "workers/workertmp.py"),

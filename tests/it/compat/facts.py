@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 import tempfile
+import types
 
 import gunicorn
 from gunicorn import config, debug, errors, pidfile, sock, systemd, util
@@ -50,9 +51,11 @@ NAMES = {
     "gunicorn.instrument.statsd": "Statsd",
     "gunicorn.http": "Message Request",
     "gunicorn.http.message": "Message Request",
-    "gunicorn.http.wsgi": "Response FileWrapper SERVER SERVER_SOFTWARE",
+    "gunicorn.http.wsgi": """Response FileWrapper SERVER SERVER_SOFTWARE WSGIErrorsWrapper base_environ
+        default_environ proxy_environ""",
     "gunicorn.workers": "SUPPORTED_WORKERS",
     "gunicorn.workers.base": "Worker",
+    "gunicorn.workers.base_async": "AsyncWorker ALREADY_HANDLED",
     "gunicorn.workers.sync": "SyncWorker",
     "gunicorn.workers.gthread": "ThreadWorker",
     "gunicorn.workers.workertmp": "WorkerTmp",
@@ -156,6 +159,33 @@ def pid_file():
     except RuntimeError as error:
         refused = str(error).replace(path, "PATH").replace(str(os.getppid()), "PPID")
     return text, mode, valid, renamed, left, refused
+
+
+def environs():
+    wsgi = importlib.import_module("gunicorn.http.wsgi")
+    info = dict(proxy_protocol="TCP4", client_addr="10.0.0.1", client_port=5, proxy_addr="10.0.0.2", proxy_port=6)
+    req = types.SimpleNamespace(
+        method="PUT", uri="/a?b", query="b", version=(1, 0), body=io.BytesIO(b"x"), proxy_protocol_info=info
+    )
+    environ = wsgi.default_environ(req, "socket", make(workers=2))
+    environ.update(wsgi.proxy_environ(req))
+    same = environ.pop("SERVER_SOFTWARE") == wsgi.SERVER_SOFTWARE, environ.pop("wsgi.input") is req.body
+    wrapped = type(environ.pop("wsgi.file_wrapper")(io.BytesIO(b"x"))).__name__
+    environ.pop("wsgi.errors").write("to the error log\n")
+    req.proxy_protocol_info = None
+    return sorted(environ.items()), same, wrapped, wsgi.proxy_environ(req), len(wsgi.base_environ(make()))
+
+
+def async_worker():
+    module = importlib.import_module("gunicorn.workers.base_async")
+
+    class Own(module.AsyncWorker):
+        def timeout_ctx(self):
+            return "context"
+
+    worker = Own(1, 2, [], None, 3, make(worker_connections=7), None)
+    handled = [worker.is_already_handled(answer) for answer in (module.ALREADY_HANDLED, [], None)]
+    return Own.__mro__[2].__name__, worker.worker_connections, worker.timeout_ctx(), handled
 
 
 def listeners():
@@ -399,6 +429,10 @@ str(http_errors.LimitRequestLine(5, 4)), str(http_errors.NoMoreData(b"x")), http
 issubclass(base.Application, base.BaseApplication), hasattr(base.BaseApplication, "load")
 type("Standalone", (base.BaseApplication,), {"load": lambda self: None}).__mro__[1].__name__
 importlib.import_module("gunicorn.workers").SUPPORTED_WORKERS
+environs()
+async_worker()
+Config().validate(), make(workers=2, http_protocols="h1").validate()
+[importlib.import_module("gunicorn.instrument.statsd").Statsd(make(statsd_prefix=prefix)).prefix for prefix in ("", ".", "a", "a.", "a..", "ab", "a.b..")]
 importlib.import_module("gunicorn.no_such")
 util.load_class("sync").__name__, util.load_class("#gthread").__name__, util.load_class("gunicorn.workers.sync.SyncWorker").__module__
 Config().worker_class.__name__, make(threads=2).worker_class.__name__, make(worker_class="gthread").worker_class.__name__

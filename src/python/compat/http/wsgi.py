@@ -1,4 +1,5 @@
-"""A response, as the hook post_request sees it, and what pre_request can do to an environ."""
+"""A response, as the hook post_request sees it, and environs: what pre_request can do to one, and those
+that workers of other packages make for requests of their own."""
 
 import sys
 from urllib.parse import unquote_to_bytes
@@ -76,10 +77,53 @@ def _key(name):
     return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else "HTTP_" + key
 
 
+def WSGIErrorsWrapper(cfg):
+    """An object for `wsgi.errors`."""
+    return _native.errors(cfg.errorlog == "-")
+
+
+def base_environ(cfg):
+    """What an environ has whatever the request is."""
+    return {
+        "SERVER_SOFTWARE": SERVER_SOFTWARE,
+        "wsgi.version": (1, 0),
+        "wsgi.errors": WSGIErrorsWrapper(cfg),
+        "wsgi.file_wrapper": FileWrapper,
+        "wsgi.input_terminated": True,
+        "wsgi.multiprocess": cfg.workers > 1,
+        "wsgi.multithread": False,
+        "wsgi.run_once": False,
+    }
+
+
+def default_environ(req, sock, cfg):
+    """The same with what the first line of the request says, and its body."""
+    environ = base_environ(cfg)
+    environ["REQUEST_METHOD"] = req.method
+    environ["QUERY_STRING"] = req.query
+    environ["RAW_URI"] = req.uri
+    environ["SERVER_PROTOCOL"] = "HTTP/" + ".".join(map(str, req.version))
+    environ["wsgi.input"] = req.body
+    environ["gunicorn.socket"] = sock
+    return environ
+
+
+def proxy_environ(req):
+    """What the PROXY protocol says of the connection."""
+    info = req.proxy_protocol_info
+    if not info:
+        return {}
+    return {
+        "PROXY_PROTOCOL": info["proxy_protocol"],
+        "REMOTE_ADDR": info["client_addr"],
+        "REMOTE_PORT": str(info["client_port"]),
+        "PROXY_ADDR": info["proxy_addr"],
+        "PROXY_PORT": str(info["proxy_port"]),
+    }
+
+
 __getattr__ = _absent.names(
-    __name__,
-    "create default_environ base_environ proxy_environ",
-    "the server makes environs, and not in Python",
+    __name__, "create", "the server makes the environs of its requests, and not in Python"
 )
 
 sys.modules[__name__].__class__ = _heads.Module

@@ -29,8 +29,9 @@ class Statsd(Logger):
         super().setup(cfg)
 
     def _follow(self, address, prefix, tags):
-        prefix = prefix.rstrip(".")
-        self.prefix = prefix + "." if prefix else ""
+        # As gunicorn has it: a single character gets no dot.
+        name = prefix.rstrip(".")
+        self.prefix = name + "." if len(name) > 1 else prefix
         self.dogstatsd_tags = tags or None
         try:
             self.sock = self._connect(address)

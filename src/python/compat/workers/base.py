@@ -15,6 +15,7 @@ _INSTEAD = {
     "handle_usr1": "send it SIGUSR1",
     "run": "the server runs it",
     "init_process": "the server runs it; there are the hooks post_fork and post_worker_init",
+    "handle": "there are the hooks pre_request and post_request",
     "handle_request": "there are the hooks pre_request and post_request",
     "tpool": "its threads take requests by themselves",
     "keepalived_conns": "its connections are not Python objects",
