@@ -24,14 +24,24 @@ pub enum Exit {
 pub struct Error {
     /// One of [`Exit`]'s, unless a conf file called `sys.exit` with another.
     status: i32,
-    /// The message is all that stderr shall get, without the `Error: ` in front.
-    complete: bool,
+    form: Form,
     message: String,
+}
+
+/// What stderr gets.
+#[derive(Debug, PartialEq, Eq)]
+enum Form {
+    /// `Error: ` in front.
+    Sentence,
+    /// The same, and an empty line behind it.
+    Start,
+    /// The message alone.
+    Complete,
 }
 
 impl Error {
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { status: exit as i32, complete: false, message: message.into() }
+        Self { status: exit as i32, form: Form::Sentence, message: message.into() }
     }
 
     /// A start-up or configuration error (exit status 1).
@@ -41,13 +51,22 @@ impl Error {
 
     /// A command-line error (exit status 2); the message is complete, usage line included.
     pub fn usage(message: impl Into<String>) -> Self {
-        Self { complete: true, ..Self::new(Exit::Usage, message) }
+        Self { form: Form::Complete, ..Self::new(Exit::Usage, message) }
     }
 
     /// An error whose message is already everything the user shall see, and the exit status that
     /// goes with it, which may be any (0 too: a conf file that calls `sys.exit(0)`).
     pub fn complete(status: i32, message: impl Into<String>) -> Self {
-        Self { status, complete: true, ..Self::new(Exit::Config, message) }
+        Self { status, form: Form::Complete, ..Self::new(Exit::Config, message) }
+    }
+
+    /// The same error of a server whose configuration has been read, and that cannot start with it.
+    #[must_use]
+    pub fn of_start(mut self) -> Self {
+        if self.form == Form::Sentence {
+            self.form = Form::Start;
+        }
+        self
     }
 
     /// The exit status the program ends with.
@@ -57,7 +76,11 @@ impl Error {
 
     /// The exact text for stderr when the program ends because of this error, in gunicorn's form.
     pub fn report(&self) -> String {
-        if self.complete { self.message.clone() } else { format!("\nError: {}\n", self.message) }
+        match self.form {
+            Form::Sentence => format!("\nError: {}\n", self.message),
+            Form::Start => format!("\nError: {}\n\n", self.message),
+            Form::Complete => self.message.clone(),
+        }
     }
 }
 
@@ -105,7 +128,8 @@ mod tests {
         assert_eq!(Error::config("no").report(), "\nError: no\n");
         assert_eq!(Error::usage("usage: x\n").report(), "usage: x\n");
         assert_eq!(Error::usage("usage: x\n").status(), 2);
-        let left = Error::complete(7, "");
+        assert_eq!(Error::config("no").of_start().report(), "\nError: no\n\n");
+        let left = Error::complete(7, "").of_start();
         assert_eq!((left.report().as_str(), left.status()), ("", 7));
     }
 }

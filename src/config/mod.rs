@@ -60,6 +60,11 @@ impl Config {
         self.sendfile.or_else(variable).unwrap_or(true)
     }
 
+    /// Whether all connections that a worker of several threads may have are those of its threads.
+    pub fn keeps_no_connection(&self) -> bool {
+        self.is_threaded() && self.keepalive > 0 && self.worker_connections <= self.threads
+    }
+
     /// The directory that somebody chose for request bodies that do not fit into memory.
     pub fn spill_directory(&self) -> Option<&str> {
         let chosen = [&self.tmp_upload_dir, &self.worker_tmp_dir].into_iter().flatten();
@@ -73,9 +78,11 @@ impl Config {
     pub fn env(&self) -> Result<Vec<(String, String)>, Error> {
         self.raw_env
             .iter()
-            .map(|entry| match entry.split_once('=') {
-                Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
-                None => Err(Error::config(format!("environment setting '{entry}' invalid"))),
+            .map(|entry| {
+                let invalid =
+                    || Error::config(format!("environment setting '{entry}' invalid")).of_start();
+                let (name, value) = entry.split_once('=').ok_or_else(invalid)?;
+                Ok((name.to_owned(), value.to_owned()))
             })
             .collect()
     }
@@ -96,9 +103,12 @@ impl Config {
         rows
     }
 
-    /// All settings in the order of the reference, with their values.
-    pub fn by_section(&self) -> impl Iterator<Item = (&'static str, String)> {
-        settings::TABLE.iter().map(|setting| (setting.name, (setting.get)(self).shown()))
+    /// All settings, with their values as Python's `str()` writes them: gunicorn's own in the order that
+    /// gunicorn has them in, then ours.
+    pub fn dump(&self) -> Vec<(&'static str, String)> {
+        let mut rows: Vec<_> = settings::TABLE.iter().collect();
+        rows.sort_by_key(|setting| settings::rank(setting.name));
+        rows.iter().map(|setting| (setting.name, (setting.get)(self).text())).collect()
     }
 }
 
@@ -163,7 +173,6 @@ mod tests {
                 assert!(flags.insert(*flag), "{flag} twice");
             }
         }
-        assert!(settings::gunicorn::NAMES.is_sorted());
         for name in settings::gunicorn::NAMES {
             assert!(names.contains(name), "{name} is missing");
         }
@@ -238,7 +247,7 @@ mod tests {
         );
         let config = Config { raw_env: vec!["FOO".into()], ..Config::default() };
         let error = config.env().unwrap_err();
-        assert_eq!(error.report(), "\nError: environment setting 'FOO' invalid\n");
+        assert_eq!(error.report(), "\nError: environment setting 'FOO' invalid\n\n");
         assert_eq!(error.status(), 1);
     }
 

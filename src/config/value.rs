@@ -55,7 +55,8 @@ impl Value {
                 format!("{{{}}}", items.join(", "))
             }
             Self::Object(object) => object.repr.clone(),
-            Self::Unset(name) => format!("<{name}()>"),
+            // What stands for the function is its name.
+            Self::Unset(name) => format!("<function {name} at {:p}>", name.as_ptr()),
         }
     }
 
@@ -66,6 +67,7 @@ impl Value {
                 Some(name) => format!("<{name}()>"),
                 None => object.text.clone(),
             },
+            Self::Unset(name) => format!("<{name}()>"),
             other => other.text(),
         }
     }

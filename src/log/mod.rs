@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::config::Config;
-use crate::error::Error;
+use crate::error::{Error, reason};
 use crate::sys::fd::redirect;
 use access::AccessLog;
 pub use error::Severity;
@@ -48,6 +48,10 @@ static LOGS: OnceLock<Logs> = OnceLock::new();
 /// A file cannot be written to, the access log format cannot be read, the foreign logger refuses, or
 /// this was called before.
 pub fn install(config: &Config, foreign: Option<&'static dyn Foreign>) -> Result<(), Error> {
+    open(config, foreign).map_err(Error::of_start)
+}
+
+fn open(config: &Config, foreign: Option<&'static dyn Foreign>) -> Result<(), Error> {
     const TWICE: &str = "The logs of this process are installed already.";
     let logs = Logs::open(config, foreign)?;
     let layer = ErrorLayer(Arc::clone(&logs.error));
@@ -216,7 +220,11 @@ impl Logs {
                 target.give_as(&fd, output.as_fd());
                 output.redirect(target, fd.as_fd());
             }
-            Err(error) => tracing::error!("Log file not reopened, the old one stays open: {error}"),
+            Err(error) => tracing::error!(
+                "Log file '{}' not reopened, the old one stays open: {}",
+                target.name(),
+                reason(&error)
+            ),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::config::{Config, ErrorLogFormat};
 use crate::error::Error;
 use crate::log::access::{AccessLog, Form};
 use crate::log::error::{Severity, Ways};
-use crate::log::output::{Output, Target};
+use crate::log::output::{Output, Target, unwritable};
 use crate::log::statsd::Statsd;
 use crate::log::syslog::Syslog;
 
@@ -39,7 +39,9 @@ impl Opened {
             return Self::aside(config, stdout, stderr);
         }
         let target = Target::parse(config.errorlog.as_deref(), Target::Stderr);
-        let fd = target.open(stdout.as_fd(), stderr.as_fd())?;
+        let fd = target
+            .open(stdout.as_fd(), stderr.as_fd())
+            .map_err(|error| unwritable(config.errorlog.as_deref().unwrap_or_default(), &error))?;
         target.give_to(&fd, config.user, config.group);
         let ways = Ways {
             format: config.error_log_format,
@@ -50,11 +52,13 @@ impl Opened {
         let least = shown.then(|| Severity::parse(&config.loglevel));
         let capture = config.capture_output && matches!(target, Target::File(_));
         let output = match config.accesslog.as_deref() {
-            None | Some("") => None,
+            None => None,
             Some(setting) => {
                 let target = Target::parse(Some(setting), Target::Stdout);
                 let stdout = if capture { &fd } else { stdout };
-                let fd = target.open(stdout.as_fd(), stderr.as_fd())?;
+                let fd = target
+                    .open(stdout.as_fd(), stderr.as_fd())
+                    .map_err(|error| unwritable(setting, &error))?;
                 target.give_to(&fd, config.user, config.group);
                 Some(Output::new(target, fd))
             }
@@ -66,7 +70,9 @@ impl Opened {
     /// For a process whose log is a foreign logger: standard error is for what that cannot take, and the
     /// metrics of the master go out as ever.
     fn aside(config: &Config, stdout: &OwnedFd, stderr: &OwnedFd) -> Result<Self, Error> {
-        let fd = Target::Stderr.open(stdout.as_fd(), stderr.as_fd())?;
+        let fd = Target::Stderr
+            .open(stdout.as_fd(), stderr.as_fd())
+            .map_err(|error| unwritable("-", &error))?;
         let (format, statsd) = (ErrorLogFormat::Text, open_statsd(config));
         Ok(Self {
             target: Target::Stderr,

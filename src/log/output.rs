@@ -3,6 +3,7 @@
 //! The number stays, so writing takes no lock, which a fork could leave locked in the child, and
 //! others (the fatal error handler of Python) may keep it.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,6 +16,7 @@ use nix::errno::Errno;
 use nix::sys::stat::{FileStat, SFlag, fstat, lstat};
 use nix::unistd::write;
 
+use crate::config::value::quoted;
 use crate::error::{Error, reason};
 use crate::sys::fd::redirect;
 
@@ -39,21 +41,27 @@ impl Target {
         }
     }
 
+    /// For messages.
+    pub fn name(&self) -> Cow<'_, str> {
+        match self {
+            Self::Nothing => "/dev/null".into(),
+            Self::Stdout => "standard output".into(),
+            Self::Stderr => "standard error".into(),
+            Self::File(path) => path.to_string_lossy(),
+        }
+    }
+
     /// Opens it; `stdout` and `stderr` are what the standard streams shall be.
     ///
     /// # Errors
-    /// The sentence for the user.
-    pub fn open(&self, stdout: BorrowedFd<'_>, stderr: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
-        let (opened, name) = match self {
-            Self::Nothing => (append(Path::new("/dev/null")), Path::new("/dev/null")),
-            Self::Stdout => (stdout.try_clone_to_owned(), Path::new("standard output")),
-            Self::Stderr => (stderr.try_clone_to_owned(), Path::new("standard error")),
-            Self::File(path) => (append(path), path.as_path()),
-        };
-        opened.map_err(|error| {
-            let reason = reason(&error);
-            Error::config(format!("Error: '{}' isn't writable [{reason}]", name.display()))
-        })
+    /// The system's reason.
+    pub fn open(&self, stdout: BorrowedFd<'_>, stderr: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+        match self {
+            Self::Nothing => append(Path::new("/dev/null")),
+            Self::Stdout => stdout.try_clone_to_owned(),
+            Self::Stderr => stderr.try_clone_to_owned(),
+            Self::File(path) => append(path),
+        }
     }
 }
 
@@ -81,6 +89,20 @@ impl Target {
             self.give_to(fd, old.st_uid, old.st_gid);
         }
     }
+}
+
+/// The sentence for the user about a log that cannot be opened, by the name that the setting has for it.
+pub fn unwritable(name: &str, error: &io::Error) -> Error {
+    let class = match error.kind() {
+        io::ErrorKind::NotFound => "FileNotFoundError",
+        io::ErrorKind::PermissionDenied => "PermissionError",
+        io::ErrorKind::IsADirectory => "IsADirectoryError",
+        io::ErrorKind::NotADirectory => "NotADirectoryError",
+        _ => "OSError",
+    };
+    let number = error.raw_os_error().map(|number| format!("{number}, ")).unwrap_or_default();
+    let reason = quoted(&reason(error));
+    Error::config(format!("Error: '{name}' isn't writable [{class}({number}{reason})]"))
 }
 
 /// What is known of a file, if it is a regular one.

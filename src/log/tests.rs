@@ -220,16 +220,22 @@ fn an_unwritable_file_is_named_with_the_reason() {
     let place = Place::new();
     let directory = place.path("");
     for (path, reason) in [
-        (place.path("none/error.log"), "No such file or directory"),
-        (directory.trim_end_matches('/').to_owned(), "Is a directory"),
-        (String::new(), "No such file or directory"),
+        (place.path("none/error.log"), "FileNotFoundError(2, 'No such file or directory')"),
+        (directory.trim_end_matches('/').to_owned(), "IsADirectoryError(21, 'Is a directory')"),
+        (String::new(), "FileNotFoundError(2, 'No such file or directory')"),
     ] {
         let config = Config { errorlog: Some(path.clone()), ..place.config() };
         let error = Logs::open(&config, None).err().expect("unwritable");
         let start = format!("Error: '{path}' isn't writable [{reason}]");
-        assert!(error.to_string().starts_with(&start), "{error}");
+        assert_eq!(error.to_string(), start);
         assert_eq!(error.status(), Exit::Config as i32);
+        let config = Config { accesslog: Some(path), ..place.config() };
+        let error = Logs::open(&config, None).err().expect("unwritable");
+        assert_eq!(error.to_string(), start);
     }
+    let paths = (Some(place.path("none/error.log")), Some(place.path("access.log")));
+    let config = Config { errorlog: paths.0, accesslog: paths.1, ..place.config() };
+    assert!(Logs::open(&config, None).is_err());
     assert!(!Path::new(&place.path("access.log")).exists(), "the error log comes first");
 }
 

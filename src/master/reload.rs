@@ -121,7 +121,8 @@ fn enforce_logs(config: &Config) {
 
 pub(super) fn log_configuration(config: &Config) {
     if tracing::enabled!(tracing::Level::DEBUG) {
-        let rows = config.by_section().map(|(name, value)| format!("\n  {name}: {value}"));
+        let rows = config.dump();
+        let rows = rows.iter().map(|(name, value)| format!("\n  {name}: {value}"));
         tracing::debug!("Current configuration:{}", rows.collect::<String>());
     }
 }

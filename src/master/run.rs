@@ -56,17 +56,17 @@ pub fn run(config: Config, surroundings: Surroundings, host: &mut dyn Host) -> i
     let pidfile = upgrade::pidfile_path(&config, surroundings.predecessor.is_some());
     let pidfile = match pidfile.as_deref().map(PidFile::create).transpose() {
         Ok(pidfile) => pidfile,
-        Err(error) => return refuse(&error),
+        Err(error) => return refuse(error),
     };
     if let Err(failure) = host.hooks().starting() {
         pidfile.iter().for_each(PidFile::remove);
-        return refuse(&failure.into_error());
+        return refuse(failure.into_error());
     }
     let mut master = match Master::start(config, surroundings, host) {
         Ok(master) => master,
         Err(error) => {
             pidfile.iter().for_each(PidFile::remove);
-            return refuse(&error);
+            return refuse(error);
         }
     };
     master.pidfile = pidfile;
@@ -74,7 +74,7 @@ pub fn run(config: Config, surroundings: Surroundings, host: &mut dyn Host) -> i
     if let Err(failure) = master.host.hooks().ready(listeners, passed) {
         master.sockets.close();
         master.pidfile.iter().for_each(PidFile::remove);
-        return refuse(&failure.into_error());
+        return refuse(failure.into_error());
     }
     detach::settle(0);
     let status = catch_unwind(AssertUnwindSafe(|| master.supervise())).unwrap_or_else(|panic| {
@@ -87,13 +87,14 @@ pub fn run(config: Config, surroundings: Surroundings, host: &mut dyn Host) -> i
     if master.failed.is_none()
         && let Err(failure) = master.host.hooks().exiting()
     {
-        return refuse(&failure.into_error());
+        return refuse(failure.into_error());
     }
     status
 }
 
 /// Says why the server does not start.
-fn refuse(error: &Error) -> i32 {
+fn refuse(error: Error) -> i32 {
+    let error = error.of_start();
     detach::say(&error.report());
     error.status()
 }
@@ -131,7 +132,7 @@ pub(super) struct Master<'a> {
 impl<'a> Master<'a> {
     fn start(
         config: Config,
-        Surroundings { passed, passed_on, predecessor, service }: Surroundings,
+        Surroundings { passed, passed_on, predecessor, service, .. }: Surroundings,
         host: &'a mut dyn Host,
     ) -> Result<Self, Error> {
         let no_memory = |error: io::Error| {
@@ -162,6 +163,12 @@ impl<'a> Master<'a> {
         tracing::debug!("Arbiter booted");
         tracing::info!("Listening at: {} ({})", sockets.text(), process::getpid());
         tracing::info!("Using worker: {}", config.effective_worker_class());
+        if config.keeps_no_connection() {
+            tracing::warn!(
+                "No keepalived connections can be handled. Check the number of worker connections and \
+                 threads."
+            );
+        }
         let master = Self {
             host,
             state: State::new(policy(&config), predecessor.is_some()),

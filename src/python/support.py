@@ -42,8 +42,9 @@ def import_common():
 
 def load(uri):
     """Import the application named by MODULE, MODULE:NAME or MODULE:FACTORY(ARGUMENTS)."""
-    module_name, _, expression = uri.partition(":")
-    expression = expression or "application"
+    module_name, colon, expression = uri.partition(":")
+    if not colon:
+        expression = "application"
     try:
         module = importlib.import_module(module_name)
     except ImportError:

@@ -74,7 +74,12 @@ settings! { [
 
 /// Whether gunicorn has a setting of this name; the others are our own.
 pub fn is_gunicorns(name: &str) -> bool {
-    gunicorn::NAMES.binary_search(&name).is_ok()
+    gunicorn::NAMES.contains(&name)
+}
+
+/// The place of a setting among gunicorn's; ours have the one behind them.
+pub fn rank(name: &str) -> usize {
+    gunicorn::NAMES.iter().position(|other| *other == name).unwrap_or(gunicorn::NAMES.len())
 }
 
 /// The row of a setting.

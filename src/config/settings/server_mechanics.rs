@@ -170,6 +170,9 @@ impl Kind for Directory {
         let directory = normal(&scope.start.join(&path));
         if directory.is_dir() {
             Ok(directory)
+        } else if directory.exists() {
+            let path = directory.to_string_lossy();
+            Err(format!("[Errno 20] Not a directory: {}", quoted(&path)))
         } else {
             Err(format!("can't chdir to {}", quoted(&path)))
         }
@@ -257,7 +260,8 @@ mod tests {
         assert_eq!(directory(&start, "../../../../../../../..").unwrap(), Path::new("/"));
         assert_eq!(directory(&start, "it's"), Err("can't chdir to \"it's\"".into()));
         std::fs::write(start.join("file"), "").unwrap();
-        assert_eq!(directory(&start, "file"), Err("can't chdir to 'file'".into()));
+        let message = format!("[Errno 20] Not a directory: '{}/file'", start.display());
+        assert_eq!(directory(&start, "file"), Err(message));
     }
 
     #[test]

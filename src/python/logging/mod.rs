@@ -358,7 +358,7 @@ fn check(config: &Config) -> Result<(), Error> {
 /// What an exception out of the set-up of a logger means to the user.
 fn refusal(py: Python<'_>, error: &PyErr) -> Error {
     if error.get_type(py).is(py.get_type::<PyRuntimeError>()) {
-        Error::config(format!("{}\n", error.value(py)))
+        Error::config(error.value(py).to_string())
     } else {
         Error::complete(1, format!("{}\n", support::traceback(py, error)))
     }

@@ -13,6 +13,7 @@ on_both_servers!(
     words,
     dotted_hooks,
     failures,
+    failures_of_the_start,
     class_objects,
 );
 
@@ -194,7 +195,26 @@ fn words(kind: ServerKind) {
     let ambiguous = "ambiguous option: --work=3 could match --workers, --worker-class, \
                      --worker-connections, --worker-tmp-dir";
     refused(&["--work=3"], ambiguous);
+    refused(
+        &["--log"],
+        "ambiguous option: --log could match --log-file, --log-level, --logger-class, --log-config, \
+         --log-config-json, --log-syslog-to, --log-syslog, --log-syslog-prefix, --log-syslog-facility",
+    );
+    let ambiguous = "ambiguous option: --h could match --help, --http-protocols, --http2-cleartext, \
+                     --http2-max-concurrent-streams, --http2-initial-window-size, \
+                     --http2-max-frame-size, --http2-max-header-list-size, --header-map, --http-parser";
+    refused(&["--h"], ambiguous);
+    refused(
+        &["--w=1"],
+        "ambiguous option: --w=1 could match --workers, --worker-class, --worker-connections, \
+         --worker-tmp-dir, --websocket-max-message-size",
+    );
     refused(&["-w", "--bind", "x"], "argument -w/--workers: expected one argument");
+    refused(&["-n", "-x"], "argument -n/--name: expected one argument");
+    refused(&["-w", "x", "-v"], "argument -w/--workers: invalid int value: 'x'");
+    refused(&["-vx"], "argument -v/--version: ignored explicit argument 'x'");
+    refused(&["-Dx"], "argument -D/--daemon: ignored explicit argument 'x'");
+    refused(&["-DR=1"], "argument -R/--enable-stdio-inheritance: ignored explicit argument '=1'");
     refused(&["--no-such-flag"], "unrecognized arguments: --no-such-flag");
     // The variable is parsed like a command line, and its positional arguments mean nothing.
     let outcome = printing(kind).env("GUNICORN_CMD_ARGS", "-w 'x y'").run();
@@ -246,6 +266,12 @@ fn failures(kind: ServerKind) {
         assert_eq!(outcome.status, Some(status), "{start}");
         assert!(outcome.stderr.starts_with(start), "{start:?}: {}", outcome.stderr);
     };
+    let builder = printing(kind).in_own_dir().args(["--chdir", "nowhere"]);
+    refused(builder, 1, "\nError: can't chdir to 'nowhere'");
+    let builder = printing(kind).in_own_dir().file("file", "").args(["--chdir", "file"]);
+    let path = builder.dir().join("file");
+    let message = format!("\nError: [Errno 20] Not a directory: '{}'", path.display());
+    refused(builder, 1, &message);
     refused(printing(kind).args(["-c", "no.py"]), 1, "\nError: 'no.py' doesn't exist");
     refused(
         printing(kind).args(["-c", "python:rg_nowhere"]),
@@ -261,6 +287,78 @@ fn failures(kind: ServerKind) {
     // The first wrong name of the file is the one that is told.
     let builder = printing(kind).file("gunicorn.conf.py", "timeout = 'y'\nworkers = 'x'\n");
     refused(builder, 1, "Invalid value for timeout: y\n\n\nError: invalid literal for int() with");
+}
+
+/// A configuration that can be read, but not be served by.
+fn failures_of_the_start(kind: ServerKind) {
+    let refused = |args: &[&str], message: &str| {
+        let outcome = Builder::new(kind).app("echo:quiet").args(args).run();
+        assert_eq!(outcome.status, Some(1), "{args:?}");
+        let said = format!("\nError: {message}\n\n");
+        assert!(outcome.stderr.ends_with(&said), "{args:?}: {}", outcome.stderr);
+    };
+    for flag in ["--error-logfile", "--access-logfile"] {
+        for (path, reason) in [
+            ("", "FileNotFoundError(2, 'No such file or directory')"),
+            ("no where/log", "FileNotFoundError(2, 'No such file or directory')"),
+            ("/", "IsADirectoryError(21, 'Is a directory')"),
+            ("echo.py/log", "NotADirectoryError(20, 'Not a directory')"),
+        ] {
+            refused(&[flag, path], &format!("Error: '{path}' isn't writable [{reason}]"));
+        }
+    }
+    refused(&["--env", "A"], "environment setting 'A' invalid");
+    refused(&["--log-syslog", "--log-syslog-to", "x"], "invalid syslog address");
+    refused(&["--log-config", "none.ini"], "Error: log config 'none.ini' not found");
+    refused(&["--pid", "/nowhere/x.pid"], "/nowhere doesn't exist. Can't create pidfile.");
+}
+
+/// The configuration in the log, without addresses in memory.
+fn dump(kind: ServerKind) -> Vec<String> {
+    let conf = "def on_exit(server): pass\n\
+                class Own:\n    def __call__(self, server, worker): pass\n\
+                pre_fork = Own()\npost_fork = 'factories.hook'\n\
+                from gunicorn.workers.gthread import ThreadWorker\nworker_class = ThreadWorker\n\
+                from gunicorn.glogging import Logger\nlogger_class = Logger\n\
+                raw_env = ['A=b']\nworker_connections = 2\nthreads = 2\n";
+    let builder = Builder::new(kind)
+        .in_own_dir()
+        .file("factories.py", "def hook(server, worker): pass\ndef application(e, s): return []\n")
+        .file("gunicorn.conf.py", conf)
+        .app("factories")
+        .args(["--log-level", "debug"]);
+    let directory = builder.dir().display().to_string();
+    let server = builder.start();
+    // gthread without room for connections beside those of its threads.
+    let warning = server.log.wait_for("[WARNING] ");
+    let expected = "No keepalived connections can be handled. Check the number of worker connections and \
+                    threads.";
+    assert!(warning.ends_with(expected), "{warning}");
+    let text = server.log.text().replace(&directory, "DIRECTORY");
+    let (_, rows) =
+        text.split_once("Current configuration:\n").expect("the configuration is logged");
+    let rows = rows.lines().take_while(|line| line.starts_with("  "));
+    rows.map(|line| {
+        let (before, address) = line.split_once(" at 0x").unwrap_or((line, ""));
+        before.to_owned() + address.trim_start_matches(|c: char| c.is_ascii_hexdigit())
+    })
+    .collect()
+}
+
+#[test]
+fn both_servers_log_the_same_configuration() {
+    if std::env::var_os("SERVER_UNDER_TEST").is_some() {
+        // It takes both.
+        return;
+    }
+    let (ours, theirs) = (dump(ServerKind::Rgunicorn), dump(ServerKind::Gunicorn));
+    assert_eq!(theirs.len(), 120);
+    for (ours, theirs) in ours.iter().zip(&theirs) {
+        // The tests turn it off, and its default path has the name of the program.
+        if !theirs.contains(": <function PostRequest") && !theirs.starts_with("  control_socket") {
+            assert_eq!(ours, theirs);
+        }
+    }
 }
 
 /// Settings in TOML take the place of a conf file.

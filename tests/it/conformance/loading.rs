@@ -42,6 +42,7 @@ const NOT_FOUND: &[(&str, i32, &str)] = &[
         4,
         "Failed to parse 'Holder.app' as an attribute name or function call.",
     ),
+    ("factories:", 4, "Failed to parse '' as an attribute name or function call."),
     ("factories:not_callable", 4, "Application object must be callable."),
     ("factories:returns_none()", 4, "Failed to find application object: 'returns_none()'"),
     ("factories:1 +", 4, "Failed to parse '1 +' as an attribute name or function call."),
