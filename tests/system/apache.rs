@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::behind::{self, Site, Upstream};
 use crate::example::Example;
-use crate::proxy::{Proxy, free_address, make_certificate};
+use crate::program::{Program, free_address, make_certificate};
 
 /// The modules of Debian's default and those that the example tells to enable.
 const MODULES: [&str; 6] = ["mpm_event", "authz_core", "proxy", "proxy_http", "headers", "ssl"];
@@ -37,7 +37,7 @@ fn over_a_unix_socket() {
     );
     let main_path = dir.join("apache.conf");
     fs::write(&main_path, main).expect("the temporary directory is writable");
-    let _proxy = Proxy::start(
+    let _proxy = Program::start(
         Command::new("apache2").args(["-D", "FOREGROUND", "-f"]).arg(&main_path),
         plain,
     );

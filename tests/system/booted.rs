@@ -57,8 +57,8 @@ impl Systemd {
         }
         // What it does to control groups is to stay in groups of the test.
         let groups = own_groups();
-        let enter: String =
-            groups.iter().map(|at| format!("echo $$ > {}/cgroup.procs; ", at.display())).collect();
+        let enter = groups.iter().map(|at| format!("echo $$ > {}/cgroup.procs; ", at.display()));
+        let enter = enter.collect::<Vec<_>>().concat();
         let script = format!(
             "{enter} exec unshare --mount --pid --fork --kill-child --cgroup --ipc --uts --mount-proc \
              sh -c \"$0\" sh \"$@\""

@@ -34,9 +34,9 @@ pub struct Container {
 }
 
 impl Container {
-    /// Starts the entry point with the command of the image or another one.
+    /// Starts the entry point with other arguments than those of the image, if there are any.
     #[track_caller]
-    pub fn run(image: &Image, command: Option<&str>) -> Self {
+    pub fn run(image: &Image, command: &[&str]) -> Self {
         let (stage, layer) = image.last();
         let start = stage.start.clone();
         let layer = layer.continued();
@@ -48,10 +48,11 @@ impl Container {
         outside.arg("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         outside.args(start.environment.iter().map(|(name, value)| format!("{name}={value}")));
         outside.args(&start.entrypoint);
-        match command {
-            Some(command) => outside.arg(command),
-            None => outside.args(&start.command),
-        };
+        if command.is_empty() {
+            outside.args(&start.command);
+        } else {
+            outside.args(command);
+        }
         outside.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
         let mut child = outside.spawn().expect("there is timeout");
         let log = Output::capture(child.stderr.take().expect("stderr is piped"));
@@ -133,10 +134,15 @@ impl Container {
         status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
     }
 
+    /// Sends a signal to the first process.
+    pub fn signal(&self, signal: Signal) {
+        process::signal(self.first, signal);
+    }
+
     /// Sends a signal to the first process and waits for its exit status.
     #[track_caller]
     pub fn stop(&mut self, signal: Signal) -> i32 {
-        process::signal(self.first, signal);
+        self.signal(signal);
         self.wait_exit()
     }
 }

@@ -168,7 +168,7 @@ const UPLOAD: usize = 10 * 1024 * 1024;
 #[test]
 #[ignore = "run by tests/system/run"]
 fn the_image_works_read_only_and_unprivileged() {
-    let mut container = Container::run(image(), None);
+    let mut container = Container::run(image(), &[]);
     container.wait_healthy();
     let (status, page) = container.get("/");
     assert_eq!((status, page.contains("<h1>Guestbook</h1>")), (200, true), "{page}");
@@ -195,6 +195,6 @@ fn the_image_works_read_only_and_unprivileged() {
 #[test]
 #[ignore = "run by tests/system/run"]
 fn the_exit_status_says_what_is_wrong() {
-    let mut container = Container::run(image(), Some("nothing_of_that_name:app"));
+    let mut container = Container::run(image(), &["nothing_of_that_name:app"]);
     assert_eq!(container.wait_exit(), 3);
 }

@@ -6,16 +6,16 @@ use std::process::Command;
 
 use crate::behind::{self, Site, Upstream};
 use crate::example::Example;
-use crate::proxy::{Proxy, free_address, make_certificate};
+use crate::program::{Program, free_address, make_certificate};
 
-fn start(dir: &Path, example: Example, plain: SocketAddr, secure: SocketAddr) -> Proxy {
+fn start(dir: &Path, example: Example, plain: SocketAddr, secure: SocketAddr) -> Program {
     make_certificate(dir);
     let path = example
         .with("bind :80", &format!("bind {plain}"))
         .with("bind :443", &format!("bind {secure}"))
         .with("/etc/haproxy/example.com.pem", &format!("{}/both.pem", dir.display()))
         .write_to(dir);
-    Proxy::start(Command::new("haproxy").args(["-db", "-f"]).arg(&path), plain)
+    Program::start(Command::new("haproxy").args(["-db", "-f"]).arg(&path), plain)
 }
 
 /// Starts the server and the proxy for an example that names a unix socket, and checks the site.

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::behind::{self, Site, Upstream};
 use crate::example::{EXAMPLES, Example};
-use crate::proxy::{Proxy, free_address, make_certificate};
+use crate::program::{Program, free_address, make_certificate};
 
 /// The parts of the main configuration that a site needs, in the foreground.
 fn main_configuration(dir: &Path) -> String {
@@ -22,7 +22,7 @@ fn main_configuration(dir: &Path) -> String {
     )
 }
 
-fn start(dir: &Path, example: Example, plain: SocketAddr, secure: SocketAddr) -> Proxy {
+fn start(dir: &Path, example: Example, plain: SocketAddr, secure: SocketAddr) -> Program {
     make_certificate(dir);
     let dir_text = dir.display();
     example
@@ -34,7 +34,7 @@ fn start(dir: &Path, example: Example, plain: SocketAddr, secure: SocketAddr) ->
         .write_to(dir);
     let main = dir.join("nginx.conf");
     fs::write(&main, main_configuration(dir)).expect("the temporary directory is writable");
-    Proxy::start(Command::new("nginx").args(["-e", "stderr", "-c"]).arg(&main), plain)
+    Program::start(Command::new("nginx").args(["-e", "stderr", "-c"]).arg(&main), plain)
 }
 
 #[test]

@@ -113,8 +113,8 @@ fn release() -> (String, String) {
     (codename.to_owned(), mirror.to_owned())
 }
 
-/// Where roots are kept.
-fn place() -> &'static Path {
+/// Where roots and environments are kept.
+pub fn place() -> &'static Path {
     static PLACE: OnceLock<PathBuf> = OnceLock::new();
     PLACE.get_or_init(|| {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("target has a parent");

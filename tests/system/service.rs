@@ -12,7 +12,7 @@ use crate::example::Example;
 use crate::harness::load::Load;
 use crate::harness::server::APPS;
 use crate::harness::{BOUND, Client, until, venv};
-use crate::proxy::free_address;
+use crate::program::free_address;
 
 const SERVICE: &str = "rgunicorn.service";
 const APP: &str = "from supervised import app\n";
@@ -109,6 +109,7 @@ impl Drop for Site {
 }
 
 #[test]
+#[ignore = "run by tests/system/run"]
 fn the_example_lives_under_systemd() {
     let site = Site::start();
     site.systemd.order(&["start", "rgunicorn.socket"]);

@@ -1,4 +1,4 @@
-//! A proxy in the foreground, with its output captured, and what it needs.
+//! A proxy or a manager in the foreground, with its output captured, and what it needs.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -13,34 +13,46 @@ use crate::harness::output::Output;
 use crate::harness::wait::poll;
 use crate::harness::{BOUND, process, until};
 
-/// A running proxy. Dropping it ends it.
-pub struct Proxy {
+/// A running program. Dropping it ends it.
+pub struct Program {
     child: Child,
+    /// Its stdout.
+    pub out: Output,
     log: Output,
 }
 
-impl Proxy {
+impl Program {
     /// Starts it and waits until it takes connections at `addr`.
     #[track_caller]
     pub fn start(command: &mut Command, addr: SocketAddr) -> Self {
         let name = command.get_program().to_string_lossy().into_owned();
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut child = command.spawn().unwrap_or_else(|error| {
             panic!("cannot start {name}: {error}; `tests/system/run` installs it")
         });
         let log = Output::capture(child.stderr.take().expect("stderr is piped"));
-        let mut proxy = Self { child, log };
+        let out = Output::capture(child.stdout.take().expect("stdout is piped"));
+        let mut program = Self { child, out, log };
         until(BOUND, &format!("{name} to listen at {addr}"), || {
-            if let Ok(Some(status)) = proxy.child.try_wait() {
-                panic!("{name} ended with {status}:\n{}", proxy.log.text());
+            if let Ok(Some(status)) = program.child.try_wait() {
+                panic!("{name} ended with {status}:\n{}", program.log.text());
             }
             TcpStream::connect(addr).ok()
         });
-        proxy
+        program
     }
 }
 
-impl Drop for Proxy {
+impl Program {
+    /// Sends TERM and waits for the end.
+    #[track_caller]
+    pub fn stop(&mut self) {
+        process::signal(self.child.id().cast_signed(), Signal::SIGTERM);
+        until(BOUND, "the program to end", || self.child.try_wait().expect("it is a child"));
+    }
+}
+
+impl Drop for Program {
     fn drop(&mut self) {
         let group = self.child.id().cast_signed();
         if matches!(self.child.try_wait(), Ok(None)) {
@@ -50,7 +62,7 @@ impl Drop for Proxy {
             });
         }
         if std::thread::panicking() {
-            eprintln!("--- log of the proxy:\n{}---", self.log.text());
+            eprintln!("--- output:\n{}{}---", self.out.text(), self.log.text());
         }
         process::signal_group(group, Signal::SIGKILL);
         let _ = self.child.wait();
