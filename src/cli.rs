@@ -18,6 +18,7 @@ use crate::python::hooks::Hooks;
 use crate::python::loader::{self, LoadError};
 use crate::python::{environment, interpreter, lines, logging, support, wsgi};
 use crate::sys::detach::{self, Detached, Streams};
+use crate::sys::heap;
 use crate::sys::{fd, process, proctitle};
 use crate::worker;
 use start::Start;
@@ -127,6 +128,7 @@ fn with_python(
     if config.workers > 1 || config.identity().is_another() {
         share_memory(py, &config);
     }
+    heap::trim();
     Ok(master::run(config, surroundings, &mut program))
 }
 
@@ -167,7 +169,9 @@ fn share_memory(py: Python<'_>, config: &Config) {
     if !config.preload_app {
         loader::import_common(py);
     }
-    wsgi::create_types(py);
+    if let Err(error) = wsgi::share(py) {
+        tracing::debug!("What requests need is not shared: {error}");
+    }
 }
 
 /// Makes sure that large request bodies can be stored where the user wants them.

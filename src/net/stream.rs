@@ -24,6 +24,11 @@ impl Stream {
         socket::recv(&self.fd, buffer)
     }
 
+    /// Replaces the content of `buffer`, within its capacity.
+    pub fn recv_anew(&self, buffer: &mut Vec<u8>) -> Io {
+        socket::recv_anew(&self.fd, buffer)
+    }
+
     pub fn send(&self, bytes: &[u8]) -> Io {
         socket::send(&self.fd, bytes)
     }

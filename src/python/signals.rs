@@ -45,7 +45,9 @@ pub fn install(py: Python<'_>, hooks: Option<Arc<WorkerHooks>>) -> PyResult<()> 
         handle(args, hooks.as_deref())
     };
     let handler = PyCFunction::new_closure(py, None, None, handle)?;
-    let module = py.import("signal")?;
+    // The part of `signal` that is written in C: what is written in Python around it only makes
+    // numbers into enums, and each worker would unshare the pages of those.
+    let module = py.import("_signal")?;
     for signal in HANDLED {
         module.call_method1("signal", (signal.raw(), &handler))?;
     }

@@ -42,15 +42,15 @@ impl Reactor<'_> {
         let connection = self.connections.get_mut(key as usize)?;
         let mut scratch = std::mem::take(&mut self.scratch);
         let mut found = None;
-        match connection.stream.recv(&mut scratch) {
+        match connection.stream.recv_anew(&mut scratch) {
             Io::Done(0) => self.end_of_input(key, handler),
             Io::Done(count) if connection.input.is_empty() => {
                 let left;
-                (found, left) = self.ingest(key, &scratch[..count], handler);
-                self.keep_input(key, left, || scratch[count - left..count].to_vec());
+                (found, left) = self.ingest(key, &scratch, handler);
+                self.keep_input(key, left, || scratch[count - left..].to_vec());
             }
-            Io::Done(count) => {
-                connection.input.extend_from_slice(&scratch[..count]);
+            Io::Done(_) => {
+                connection.input.extend_from_slice(&scratch);
                 found = self.resume(key, handler);
             }
             Io::WouldBlock => self.settle(key),

@@ -215,7 +215,7 @@ impl<'a> Reactor<'a> {
             held: Held::default(),
             intake: None,
             external: Vec::new(),
-            scratch: vec![0; READ_SIZE],
+            scratch: Vec::with_capacity(READ_SIZE),
             found: Workspace::new(),
             spare: None,
             options,

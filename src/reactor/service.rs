@@ -216,7 +216,7 @@ impl Reactor<'_> {
     pub(super) fn linger(&mut self, key: u32) {
         let Connection { stream, state, .. } = &mut self.connections[key as usize];
         let State::Linger { left } = state else { return };
-        match stream.recv(&mut self.scratch) {
+        match stream.recv_anew(&mut self.scratch) {
             Io::Done(count @ 1..) if count < *left => *left -= count,
             Io::WouldBlock => {}
             _ => self.close(key),

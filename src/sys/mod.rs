@@ -11,6 +11,7 @@ pub mod env;
 pub mod epoll;
 pub mod exec;
 pub mod fd;
+pub mod heap;
 pub mod identity;
 pub mod listen;
 pub mod notify;

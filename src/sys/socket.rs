@@ -120,6 +120,22 @@ pub fn recv(fd: impl AsFd, buffer: &mut [u8]) -> Io {
     outcome(nix_recv(fd.as_fd().as_raw_fd(), buffer, MsgFlags::empty()))
 }
 
+/// recv(2) into the capacity of `buffer`, whose content is replaced. Memory that no input reaches is
+/// never touched, as it would be if it had to be zeroed.
+pub fn recv_anew(fd: impl AsFd, buffer: &mut Vec<u8>) -> Io {
+    buffer.clear();
+    let room = buffer.spare_capacity_mut();
+    // SAFETY: the kernel writes at most so many bytes to the live, uninitialised room.
+    let count =
+        unsafe { libc::recv(fd.as_fd().as_raw_fd(), room.as_mut_ptr().cast(), room.len(), 0) };
+    let result = outcome(Errno::result(count).map(isize::cast_unsigned));
+    if let Io::Done(count) = result {
+        // SAFETY: the kernel has written that many bytes.
+        unsafe { buffer.set_len(count) };
+    }
+    result
+}
+
 /// send(2); a closed peer is an error, never a signal.
 pub fn send(fd: impl AsFd, bytes: &[u8]) -> Io {
     outcome(nix_send(fd.as_fd().as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL))
@@ -240,6 +256,24 @@ mod tests {
     use super::*;
     use std::io::Write;
     use std::net::{TcpListener, TcpStream};
+
+    #[test]
+    fn input_replaces_what_was_there() {
+        let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let mut buffer = Vec::with_capacity(8);
+        buffer.extend_from_slice(b"old");
+        assert!(matches!(recv_anew(&ours, &mut buffer), Io::WouldBlock));
+        assert!(buffer.is_empty());
+        theirs.write_all(b"more than fits").unwrap();
+        let room = buffer.capacity();
+        assert!(matches!(recv_anew(&ours, &mut buffer), Io::Done(count) if count == room));
+        assert_eq!(buffer, b"more than fits"[..room]);
+        drop(theirs);
+        assert!(matches!(recv_anew(&ours, &mut buffer), Io::Done(_)));
+        assert!(matches!(recv_anew(&ours, &mut buffer), Io::Done(0)));
+        assert!(buffer.is_empty());
+    }
 
     #[test]
     fn accepts_with_the_peer_address_and_moves_bytes() {

@@ -23,8 +23,12 @@ use crate::python::support;
 use crate::python::wsgi::{Errors, Settings, Wsgi};
 use crate::reactor::Reactor;
 use crate::scoreboard::State;
+use crate::sys::heap;
 use crate::sys::identity::Refused;
 use crate::sys::signal::{self, Signal};
+
+/// Bodies up to the default of `request_buffer_size` come and go without the system being asked.
+const FREED: usize = 2 << 20;
 
 /// Lives the life of a worker and returns its exit status. `app` is there if it was preloaded.
 pub fn run(seat: &Seat<'_>, app: Option<&Py<PyAny>>, hooks: PyResult<Option<WorkerHooks>>) -> i32 {
@@ -161,6 +165,7 @@ fn boot<'a>(
         Some(hooks) => hooks.max_requests(py)?,
         None => Requests::limit(config),
     };
+    heap::keep(FREED);
     seat.slot.set_state(State::Ready);
     seat.bell.ring();
     Ok(Booted { apps, reactor, max_requests })

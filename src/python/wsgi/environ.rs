@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyString};
 
 use super::callables::Callables;
@@ -45,6 +46,46 @@ struct Fixed {
     empty_input: Py<Input>,
 }
 
+static KEYS: PyOnceLock<Keys> = PyOnceLock::new();
+
+/// What all environs of the server are built from.
+pub struct Keys {
+    fixed: Fixed,
+    common: Names,
+}
+
+impl Keys {
+    /// Makes them at the first call: before workers are forked if there will be several. Each worker
+    /// that made its own would write to pages all over the memory that it shares with the others, to
+    /// those of the strings and to those of Python's table of interned strings.
+    pub fn shared(py: Python<'_>) -> PyResult<&'static Self> {
+        KEYS.get_or_try_init(py, || Ok(Self { fixed: Fixed::new(py)?, common: Names::common(py)? }))
+    }
+}
+
+impl Fixed {
+    fn new(py: Python<'_>) -> PyResult<Self> {
+        let string = |text: &str| PyString::intern(py, text).unbind();
+        Ok(Self {
+            request_method: string("REQUEST_METHOD"),
+            query_string: string("QUERY_STRING"),
+            raw_uri: string("RAW_URI"),
+            path_info: string("PATH_INFO"),
+            server_protocol: string("SERVER_PROTOCOL"),
+            remote_addr: string("REMOTE_ADDR"),
+            remote_port: string("REMOTE_PORT"),
+            input: string("wsgi.input"),
+            http_host: string("HTTP_HOST"),
+            script_name: string("SCRIPT_NAME"),
+            get: string("GET"),
+            post: string("POST"),
+            http_10: string("HTTP/1.0"),
+            empty: string(""),
+            empty_input: Py::new(py, Input::empty())?,
+        })
+    }
+}
+
 /// The strings of a client address, kept while its connection lasts.
 struct Address {
     connection: ConnectionId,
@@ -54,7 +95,9 @@ struct Address {
 
 /// Builds the environ of each request from a prepared one.
 pub struct Environ {
-    fixed: Fixed,
+    fixed: &'static Fixed,
+    common: &'static Names,
+    /// Those that are not common.
     names: Names,
     /// One per listener.
     prepared: Vec<Prepared>,
@@ -77,34 +120,24 @@ struct Prepared {
 
 impl Environ {
     pub fn new(py: Python<'_>, settings: &Settings) -> PyResult<Self> {
-        let string = |text: &str| PyString::intern(py, text).unbind();
-        let fixed = Fixed {
-            request_method: string("REQUEST_METHOD"),
-            query_string: string("QUERY_STRING"),
-            raw_uri: string("RAW_URI"),
-            path_info: string("PATH_INFO"),
-            server_protocol: string("SERVER_PROTOCOL"),
-            remote_addr: string("REMOTE_ADDR"),
-            remote_port: string("REMOTE_PORT"),
-            input: string("wsgi.input"),
-            http_host: string("HTTP_HOST"),
-            script_name: string("SCRIPT_NAME"),
-            get: string("GET"),
-            post: string("POST"),
-            http_10: string("HTTP/1.0"),
-            empty: string(""),
-            empty_input: Py::new(py, Input::empty())?,
-        };
+        let Keys { fixed, common } = Keys::shared(py)?;
         let script_name = std::env::var("SCRIPT_NAME").unwrap_or_default();
         let prepared = settings
             .servers
             .iter()
             .map(|(name, port)| {
-                let dict = prepare(py, settings, &fixed, name, port.as_deref(), &script_name)?;
+                let dict = prepare(py, settings, fixed, name, port.as_deref(), &script_name)?;
                 Ok(Prepared { dict: dict.unbind(), unix: port.is_none() })
             })
             .collect::<PyResult<Vec<_>>>()?;
-        Ok(Self { fixed, names: Names::new(py)?, prepared, addresses: Vec::new(), script_name })
+        Ok(Self {
+            fixed,
+            common,
+            names: Names::new(),
+            prepared,
+            addresses: Vec::new(),
+            script_name,
+        })
     }
 
     /// How many prepared environs there are.
@@ -149,7 +182,7 @@ impl Environ {
         input: Option<&Py<Input>>,
     ) -> PyResult<Result<Bound<'py, PyDict>, OutsideScriptName>> {
         let head = &request.head;
-        let fixed = &self.fixed;
+        let fixed = self.fixed;
         let prepared = &self.prepared[request.listener];
         let environ = prepared.dict.bind(py).copy()?;
 
@@ -171,7 +204,7 @@ impl Environ {
         }
         self.set_peer(py, &environ, request.connection, request.peer)?;
         if let Some(proxy) = request.proxy {
-            set_proxy(py, &environ, &self.fixed, proxy)?;
+            set_proxy(py, &environ, self.fixed, proxy)?;
         }
         if let Some(https) = head.scheme_https() {
             let scheme = if https { intern!(py, "https") } else { intern!(py, "http") };
@@ -194,7 +227,7 @@ impl Environ {
         environ: &Bound<'_, PyDict>,
         head: &Head<'_>,
     ) -> PyResult<Result<(), OutsideScriptName>> {
-        let fixed = &self.fixed;
+        let fixed = self.fixed;
         let raw = ffi::latin1(py, head.target())?;
         let (mut path, query) = head.path_and_query();
         if !query.is_empty() {
@@ -254,7 +287,10 @@ impl Environ {
     ) -> PyResult<()> {
         let mut host_seen = false;
         for (name, value) in head.fields() {
-            let key = self.names.key(py, name)?;
+            let key = match self.common.known(name) {
+                Some(key) => key.bind(py).clone(),
+                None => self.names.key(py, name)?,
+            };
             let value = ffi::latin1(py, value)?;
             if !host_seen && key.is(&self.fixed.http_host) {
                 // Replaces the prepared empty value; a second Host was refused.

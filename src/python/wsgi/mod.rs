@@ -24,11 +24,15 @@ pub use input::Input;
 pub use objects::Objects;
 pub use variables::Shown;
 
-/// Creates the types of the objects that requests use.
-pub fn create_types(py: Python<'_>) {
+/// Creates the types of the objects that requests use, and the keys of their environs.
+///
+/// # Errors
+/// Python lacks the memory.
+pub fn share(py: Python<'_>) -> PyResult<()> {
     start_response::create_types(py);
     py.get_type::<file_wrapper::FileWrapper>();
     py.get_type::<input::Input>();
     py.get_type::<socket::ClientSocket>();
     py.get_type::<Errors>();
+    environ::Keys::shared(py).map(|_| ())
 }

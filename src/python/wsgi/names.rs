@@ -22,13 +22,18 @@ struct Entry {
 /// Names seen so far, as they were sent. It never grows: what finds no place is made anew each time,
 /// so that a client that invents names costs others nothing.
 pub struct Names {
+    /// Empty until there is one.
     slots: Vec<Option<Entry>>,
 }
 
 impl Names {
+    pub fn new() -> Self {
+        Self { slots: Vec::new() }
+    }
+
     /// With the names that every client sends already in it.
-    pub fn new(py: Python<'_>) -> PyResult<Self> {
-        let mut names = Self { slots: (0..SLOTS).map(|_| None).collect() };
+    pub fn common(py: Python<'_>) -> PyResult<Self> {
+        let mut names = Self::new();
         for name in COMMON {
             names.key(py, name.as_bytes())?;
             names.key(py, name.to_ascii_lowercase().as_bytes())?;
@@ -36,25 +41,40 @@ impl Names {
         Ok(names)
     }
 
-    /// The environ key of a header name.
+    /// The environ key of a header name, which is remembered.
     pub fn key<'py>(&mut self, py: Python<'py>, name: &[u8]) -> PyResult<Bound<'py, PyString>> {
-        let start = hash(name);
-        let mut free = None;
-        for probe in 0..PROBES {
-            let index = (start + probe) % SLOTS;
-            match &self.slots[index] {
-                Some(entry) if *entry.name == *name => return Ok(entry.key.bind(py).clone()),
-                Some(_) => {}
-                None => free = free.or(Some(index)),
-            }
-        }
+        let free = match self.look_up(name) {
+            Ok(key) => return Ok(key.bind(py).clone()),
+            Err(free) => free,
+        };
         let key = make(py, name)?;
         if let Some(index) = free
             && name.len() <= MAX_NAME
         {
+            self.slots.resize_with(SLOTS, || None);
             self.slots[index] = Some(Entry { name: name.into(), key: key.clone().unbind() });
         }
         Ok(key)
+    }
+
+    /// The environ key of a header name that is known.
+    pub fn known(&self, name: &[u8]) -> Option<&Py<PyString>> {
+        self.look_up(name).ok()
+    }
+
+    /// The key, or else the slot in which it can be put.
+    fn look_up(&self, name: &[u8]) -> Result<&Py<PyString>, Option<usize>> {
+        let start = hash(name);
+        let mut free = None;
+        for probe in 0..PROBES {
+            let index = (start + probe) % SLOTS;
+            match self.slots.get(index) {
+                Some(Some(entry)) if *entry.name == *name => return Ok(&entry.key),
+                Some(Some(_)) => {}
+                _ => free = free.or(Some(index)),
+            }
+        }
+        Err(free)
     }
 }
 
