@@ -82,6 +82,7 @@ fn with_python(
         app: None,
         environment: environment::Exports::default(),
         hooks: Hooks::default(),
+        entered: None,
     };
     let config = match program.load()? {
         Loaded::Run(config) => *config,
@@ -242,6 +243,8 @@ struct Program {
     app: Option<Py<PyAny>>,
     environment: environment::Exports,
     hooks: Hooks,
+    /// The directory that a configuration has added to Python's search path.
+    entered: Option<PathBuf>,
 }
 
 impl Program {
@@ -259,8 +262,12 @@ impl Program {
         let start: &Path = &self.start;
         let loaded = Config::load(&self.options, &variable, start, &mut self.files)?;
         if let Loaded::Run(config) = &loaded {
-            conf::enter(&config.chdir)?;
-            check_spill_directory(config)?;
+            if conf::enter(&config.chdir)? {
+                self.entered = Some(config.chdir.clone());
+            }
+            if !config.print_config {
+                check_spill_directory(config)?;
+            }
         }
         Ok(loaded)
     }
@@ -299,6 +306,9 @@ impl Host for Program {
     fn restore(&mut self, config: &Config) {
         let restored = Python::attach(|py| {
             self.environment.undo(py)?;
+            if let Some(entered) = self.entered.take_if(|entered| *entered != config.chdir) {
+                conf::leave(&entered)?;
+            }
             conf::enter(&config.chdir)?;
             self.environment.apply(py, &config.env()?)
         });

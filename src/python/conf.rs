@@ -72,23 +72,39 @@ impl ConfFile for PythonConf {
 }
 
 /// Changes the working directory and makes it the first place where Python looks for modules,
-/// unless Python looks there already.
+/// unless Python looks there already: then it returns `false`.
 ///
 /// # Errors
 /// The directory cannot be entered.
-pub fn enter(directory: &Path) -> Result<(), Error> {
+pub fn enter(directory: &Path) -> Result<bool, Error> {
     let shown = || quoted(&directory.to_string_lossy());
     std::env::set_current_dir(directory).map_err(|error| {
         Error::config(format!("can't chdir to {}: {}", shown(), reason(&error)))
     })?;
     Python::attach(|py| {
         let path = py.import("sys")?.getattr("path")?;
-        if !path.contains(directory.as_os_str())? {
+        let is_new = !path.contains(directory.as_os_str())?;
+        if is_new {
             path.call_method1("insert", (0, directory.as_os_str()))?;
+        }
+        Ok(is_new)
+    })
+    .map_err(|error: PyErr| Error::config(format!("can't put {} in sys.path: {error}", shown())))
+}
+
+/// Has Python no longer look for modules in a directory.
+///
+/// # Errors
+/// `sys.path` is not what Python makes it.
+pub fn leave(directory: &Path) -> Result<(), Error> {
+    Python::attach(|py| {
+        let path = py.import("sys")?.getattr("path")?;
+        while path.contains(directory.as_os_str())? {
+            path.call_method1("remove", (directory.as_os_str(),))?;
         }
         Ok(())
     })
-    .map_err(|error: PyErr| Error::config(format!("can't put {} in sys.path: {error}", shown())))
+    .map_err(|error: PyErr| Error::config(format!("sys.path cannot be restored: {error}")))
 }
 
 /// Imports the module of `python:MODULE`; anew, if an earlier call has imported it.

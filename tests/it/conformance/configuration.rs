@@ -311,6 +311,10 @@ fn failures_of_the_start(kind: ServerKind) {
     refused(&["--log-syslog", "--log-syslog-to", "x"], "invalid syslog address");
     refused(&["--log-config", "none.ini"], "Error: log config 'none.ini' not found");
     refused(&["--pid", "/nowhere/x.pid"], "/nowhere doesn't exist. Can't create pidfile.");
+
+    // Whoever asks for the configuration gets it.
+    let outcome = printing(kind).args(["--worker-tmp-dir", "/nowhere"]).run();
+    assert_eq!(value(&outcome, "worker_tmp_dir"), "/nowhere");
 }
 
 /// The configuration in the log, without addresses in memory.

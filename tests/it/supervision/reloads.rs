@@ -111,9 +111,11 @@ fn broken_configuration(kind: ServerKind) {
     }
 }
 
-const SURROUNDED: &str = "import os\nos.write(2, b'note: loaded in\\n')\n\
+const SURROUNDED: &str = "import os, sys\nos.write(2, b'note: loaded in\\n')\n\
     def app(environ, start_response):\n    start_response('200 OK', [])\n    \
-    return [(os.environ['WHO'] + ' in ' + os.path.basename(os.getcwd())).encode()]\n";
+    places = [os.path.basename(place) for place in sys.path]\n    \
+    more = ' and away' if 'away' in places else ''\n    \
+    return [(os.environ['WHO'] + ' in ' + os.path.basename(os.getcwd()) + more).encode()]\n";
 
 /// A worker that is replaced after a reload has failed finds directory and environment as before.
 fn a_failed_reload_changes_nothing_for_later_workers(kind: ServerKind) {
@@ -122,13 +124,20 @@ fn a_failed_reload_changes_nothing_for_later_workers(kind: ServerKind) {
         ("raise ValueError('from the file')\n", SURROUNDED, "ValueError: from the file"),
         ("raw_env = ['WHO=new']\nbind = ':x'\n", SURROUNDED, "'x' is not a valid port number"),
         (
-            "raw_env = ['WHO=new']\nbind = '127.0.0.1:0'\n",
+            "raw_env = ['WHO=new']\nchdir = 'away'\ntmp_upload_dir = 'nowhere'\n",
+            SURROUNDED,
+            "no temporary file can be made in 'nowhere'",
+        ),
+        (
+            "raw_env = ['WHO=new']\nchdir = 'away'\nbind = '127.0.0.1:0'\n",
             "import no_such_module\n",
             "The reload failed: ",
         ),
     ] {
         let builder = Builder::new(kind).in_own_dir().app("surrounded:app");
-        fs::create_dir(builder.dir().join("home")).expect("the directory is writable");
+        for name in ["home", "away"] {
+            fs::create_dir(builder.dir().join(name)).expect("the directory is writable");
+        }
         let server = builder
             .without_bind()
             .file("home/surrounded.py", SURROUNDED)
