@@ -2,6 +2,7 @@
 //!
 //! [`state`] decides, [`run`] does. What neither needs to know sits in a file of its own.
 
+mod adoption;
 mod backoff;
 mod child;
 mod forms;

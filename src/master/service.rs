@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::adoption;
 use super::state::Standing;
 use crate::sys::notify::notify;
 use crate::sys::process::{self, Pid};
@@ -73,6 +74,13 @@ impl Service {
     /// From now on this master speaks for the service.
     pub fn speak(&mut self) {
         self.silent = false;
+    }
+
+    /// Has the manager see that this master has become its child.
+    pub fn ask_for_adoption(&self) {
+        if let Some(Err(error)) = self.manager.as_deref().map(adoption::ask_for) {
+            tracing::debug!("Exception while invoking sd_notify(): {error}");
+        }
     }
 
     /// From now on the master `successor` does, and is what the manager watches: this one ends.

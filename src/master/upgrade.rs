@@ -115,6 +115,7 @@ impl Master<'_> {
         let Some(predecessor) = self.predecessor.take() else { return };
         self.host.forget(&[PID]);
         self.service.speak();
+        self.service.ask_for_adoption();
         self.show_title(&self.config);
         let Some(path) = &self.config.pidfile else { return };
         match PidFile::create_over(path, predecessor.pid()) {

@@ -1,12 +1,13 @@
 //! A stand-in for the service manager: the socket that `NOTIFY_SOCKET` names.
 
 use std::io::IoSliceMut;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, setsockopt, sockopt};
+use nix::unistd::close;
 
 use super::wait::BOUND;
 
@@ -67,15 +68,24 @@ impl Manager {
     fn read(&self, flags: MsgFlags) -> Option<Told> {
         let mut buffer = [0; 2048];
         let mut parts = [IoSliceMut::new(&mut buffer)];
-        let mut control = nix::cmsg_space!(nix::sys::socket::UnixCredentials);
+        let mut control = nix::cmsg_space!(nix::sys::socket::UnixCredentials, [RawFd; 1]);
         let message =
             recvmsg::<UnixAddr>(self.socket.as_raw_fd(), &mut parts, Some(&mut control), flags)
                 .ok()?;
-        let pid = message.cmsgs().ok()?.find_map(|control| match control {
-            ControlMessageOwned::ScmCredentials(who) => Some(who.pid()),
-            _ => None,
-        })?;
+        let mut pid = None;
+        for control in message.cmsgs().ok()? {
+            match control {
+                ControlMessageOwned::ScmCredentials(who) => pid = Some(who.pid()),
+                // Somebody waits until it is closed.
+                ControlMessageOwned::ScmRights(passed) => {
+                    for fd in passed {
+                        close(fd).expect("it was just received");
+                    }
+                }
+                _ => {}
+            }
+        }
         let count = message.bytes;
-        Some(Told { pid, text: String::from_utf8_lossy(&buffer[..count]).into_owned() })
+        Some(Told { pid: pid?, text: String::from_utf8_lossy(&buffer[..count]).into_owned() })
     }
 }
