@@ -19,6 +19,7 @@ mod sight;
 mod sockets;
 mod start;
 mod state;
+mod suspects;
 mod upgrade;
 mod workers;
 

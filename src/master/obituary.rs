@@ -1,12 +1,18 @@
 //! The log line about a worker that has ended: gunicorn's words, plus the reason where it is known.
 
 use super::state::Level;
+use super::suspects::{Suspect, Suspects};
 use super::workers::{Doing, Killed, Worker};
 use crate::sys::process::{Ended, Pid};
 use crate::sys::signal::Signal;
 
 /// The line for one of our workers; `None` for a worker that left normally.
-pub fn of_worker(pid: Pid, worker: &Worker, how: Ended) -> Option<(Level, String)> {
+pub fn of_worker(
+    pid: Pid,
+    worker: &Worker,
+    how: Ended,
+    suspects: &mut Suspects,
+) -> Option<(Level, String)> {
     let (signal, core_dumped) = match how {
         Ended::Exited(0) => return None,
         Ended::Exited(status) => {
@@ -24,7 +30,7 @@ pub fn of_worker(pid: Pid, worker: &Worker, how: Ended) -> Option<(Level, String
         (Signal::KILL, Some(Killed::Grace(seconds))) => {
             format!(" By this master: it did not stop within {seconds} s.")
         }
-        (Signal::KILL, None) => " Perhaps out of memory?".to_owned(),
+        (Signal::KILL, None) => accusation(suspects.accuse()).to_owned(),
         (Signal::ABRT, _) if worker.stuck.is_some() => {
             format!(" By this master: {} ran into the timeout.", overdue(worker))
         }
@@ -37,6 +43,20 @@ pub fn of_worker(pid: Pid, worker: &Worker, how: Ended) -> Option<(Level, String
         _ => Level::Warning,
     };
     Some((level, format!("Worker (pid:{pid}) was sent {signal}!{reason}")))
+}
+
+/// Who has sent the SIGKILL that did not come from here.
+fn accusation(suspect: Suspect) -> &'static str {
+    match suspect {
+        Suspect::Anybody => " Perhaps out of memory?",
+        Suspect::OomKiller => {
+            " Out of memory: the kernel's OOM killer has been at work in its control group."
+        }
+        Suspect::PerhapsOomKiller => {
+            " Perhaps out of memory? The kernel's OOM killer has been at work on this system."
+        }
+        Suspect::SomebodyElse => " Neither by this master nor by the kernel's OOM killer.",
+    }
 }
 
 /// What of the worker ran into the timeout.
@@ -79,9 +99,21 @@ mod tests {
 
     use super::*;
     use crate::master::workers::Stuck;
+    use crate::sys::oom::Kills;
 
     fn text(worker: &Worker, how: Ended) -> Option<(Level, String)> {
-        of_worker(Pid::new(7).unwrap(), worker, how)
+        of_worker(Pid::new(7).unwrap(), worker, how, &mut Suspects::default())
+    }
+
+    /// The line for a worker that was killed after the OOM killer has killed as many as the second
+    /// count has more than the first.
+    fn killed(before: Kills, after: Kills) -> String {
+        let mut suspects = Suspects::default();
+        suspects.look(Some(before), Duration::ZERO);
+        suspects.look(Some(after), Duration::from_secs(100));
+        let worker = Worker::new(1, 1, Duration::ZERO);
+        let how = signaled(Signal::KILL);
+        of_worker(Pid::new(7).unwrap(), &worker, how, &mut suspects).unwrap().1
     }
 
     fn signaled(signal: Signal) -> Ended {
@@ -110,6 +142,16 @@ mod tests {
             of_stranger(Pid::new(8).unwrap(), Ended::Exited(1)),
             (Level::Debug, "Reaped unknown child process (pid:8, status:256)".to_owned())
         );
+    }
+
+    #[test]
+    fn memory_is_blamed_when_the_kernel_says_so() {
+        let line = killed(Kills::InGroup(1), Kills::InGroup(2));
+        assert!(line.contains("SIGKILL! Out of memory: the kernel's OOM killer"), "{line}");
+        let line = killed(Kills::Anywhere(1), Kills::Anywhere(2));
+        assert!(line.contains("SIGKILL! Perhaps out of memory? The kernel's OOM"), "{line}");
+        let line = killed(Kills::InGroup(2), Kills::InGroup(2));
+        assert!(line.ends_with("SIGKILL! Neither by this master nor by the kernel's OOM killer."));
     }
 
     #[test]

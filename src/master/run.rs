@@ -29,6 +29,7 @@ use crate::log;
 use crate::net::handoff::Queue;
 use crate::scoreboard::{Bell, Mode, Scoreboard, StopFlag};
 use crate::sys::detach;
+use crate::sys::oom;
 use crate::sys::process::{self, Fork, Pid};
 use crate::sys::signal::{self, Pipe, Signal};
 use crate::sys::time;
@@ -124,6 +125,7 @@ pub(super) struct Master<'a> {
     /// Read end for the workers, write end for this process alone.
     pub(super) lifeline: (OwnedFd, Option<OwnedFd>),
     metrics: Metrics,
+    oom_kills: Option<oom::Counter>,
     exit: Option<i32>,
     /// The server ends, with this status, because it has failed itself, or a hook has.
     pub(super) failed: Option<i32>,
@@ -188,6 +190,7 @@ impl<'a> Master<'a> {
             queue,
             lifeline: (read, Some(write)),
             metrics: Metrics::default(),
+            oom_kills: oom::Counter::find(),
             exit: None,
             failed: None,
         };
@@ -197,6 +200,7 @@ impl<'a> Master<'a> {
 
     /// From the first fork to the exit status.
     fn supervise(&mut self) -> i32 {
+        self.tell(self.oom_kills());
         self.tell(Event::Started);
         loop {
             if let Some(status) = self.exit {
@@ -254,9 +258,12 @@ impl<'a> Master<'a> {
             Action::Reap => {
                 // A worker may have become ready since the last look, which makes a difference.
                 events.push_back(self.sights());
+                let before = events.len();
                 while let Ok(Some((pid, how))) = process::reap() {
                     events.push_back(Event::Ended { pid, how });
                 }
+                // Counted before anybody of these ended.
+                events.insert(before, self.oom_kills());
             }
             Action::Release { age, exited } => {
                 // Before the slot is freed: the hook sees what the worker has left there.
@@ -359,6 +366,10 @@ impl<'a> Master<'a> {
     fn look(&mut self) {
         let sights = self.sights();
         self.tell(sights);
+    }
+
+    fn oom_kills(&self) -> Event {
+        Event::OomKills(self.oom_kills.as_ref().and_then(oom::Counter::read))
     }
 
     /// What the workers show at this moment.

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use super::backoff::Backoff;
 use super::obituary;
+use super::suspects::Suspects;
 use super::workers::{Phase, Worker, Workers};
 use crate::error::Exit;
 use crate::sys::process::{Ended, Pid};
@@ -62,6 +63,7 @@ pub struct State {
     leaving: Option<Duration>,
     stopping: Option<Stopping>,
     relatives: Relatives,
+    suspects: Suspects,
     /// When the memory of workers is to be looked at.
     next_sample: Duration,
     /// Workers that go now leave none behind.
@@ -88,6 +90,7 @@ impl State {
             leaving: None,
             stopping: None,
             relatives: Relatives::new(has_predecessor),
+            suspects: Suspects::default(),
             next_sample: Duration::ZERO,
             last: false,
             logged_count: None,
@@ -137,6 +140,7 @@ impl State {
             Event::Signal(signal) => self.signal(signal, now),
             Event::Forked { age, pid } => self.forked(age, pid),
             Event::ForkFailed { age, why } => self.fork_failed(age, why.as_deref(), now),
+            Event::OomKills(kills) => self.suspects.look(kills, now),
             Event::Ended { pid, how } => self.ended(pid, how, now),
             Event::Seen(sights) => self.seen(sights, now),
             Event::SuccessorStarted(pid) => self.relatives.successor_started(pid),
@@ -251,7 +255,8 @@ impl State {
             self.log(level, text);
             return;
         };
-        if let Some((level, text)) = obituary::of_worker(pid, &worker, how) {
+        let line = obituary::of_worker(pid, &worker, how, &mut self.suspects);
+        if let Some((level, text)) = line {
             self.log(level, text);
         }
         // A dismissed worker may have failed because it was interrupted.

@@ -1,7 +1,9 @@
 //! How many CPUs this process can use: those it may run on, as far as control groups let it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use super::cgroup::{Group, Version};
 
 /// The number of CPUs that the process can keep busy, at least 1.
 ///
@@ -42,63 +44,14 @@ fn affinity() -> Option<usize> {
 /// The least CPU quota in force, in whole CPUs, rounded up; `None` if there is none. `root` is the
 /// root of the file system.
 fn quota(root: &Path) -> Option<usize> {
-    let groups = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
-    let mounts = fs::read_to_string(root.join("proc/self/mountinfo")).ok()?;
-    let mounts: Vec<Mount<'_>> = mounts.lines().filter_map(Mount::parse).collect();
-    groups.lines().filter_map(|line| quota_of_group(root, line, &mounts)).min()
-}
-
-/// A mounted hierarchy of control groups.
-struct Mount<'a> {
-    /// The group that is mounted, within its hierarchy.
-    group: &'a str,
-    /// Where.
-    point: &'a str,
-    /// `cgroup2`, or `cgroup` with its controllers in `options`.
-    kind: &'a str,
-    options: &'a str,
-}
-
-impl<'a> Mount<'a> {
-    /// A line of `proc_pid_mountinfo(5)`; `None` if it is about something else.
-    fn parse(line: &'a str) -> Option<Self> {
-        let (mount, file_system) = line.split_once(" - ")?;
-        let mut mount = mount.split(' ').skip(3);
-        let (group, point) = (mount.next()?, mount.next()?);
-        let mut file_system = file_system.split(' ');
-        let kind = file_system.next().filter(|kind| kind.starts_with("cgroup"))?;
-        let options = file_system.nth(1)?;
-        Some(Self { group, point, kind, options })
-    }
-
-    fn has(&self, controllers: &str) -> bool {
-        if controllers.is_empty() {
-            self.kind == "cgroup2"
-        } else {
-            self.kind == "cgroup" && self.options.split(',').any(|option| option == "cpu")
-        }
-    }
-}
-
-/// The quota for a line of /proc/self/cgroup, `NUMBER:CONTROLLERS:GROUP` (version 2: no controllers).
-fn quota_of_group(root: &Path, line: &str, mounts: &[Mount<'_>]) -> Option<usize> {
-    let (controllers, group) = line.split_once(':')?.1.split_once(':')?;
-    if !controllers.is_empty() && !controllers.split(',').any(|name| name == "cpu") {
-        return None;
-    }
-    let mount = mounts.iter().find(|mount| mount.has(controllers))?;
-    let top = root.join(mount.point.trim_start_matches('/'));
-    // In a container without a name space of its own for groups, what is mounted is the container's
-    // group, and the path is as seen from outside. What lies out of sight does not count.
-    let inside = Path::new(group).strip_prefix(mount.group).unwrap_or(Path::new(""));
-    let mut directory = Some(top.join(inside.strip_prefix("/").unwrap_or(inside)));
-    let mut least = None;
-    while let Some(here) = directory.filter(|here| here.starts_with(&top)) {
-        let quota = if controllers.is_empty() { version_2(&here) } else { version_1(&here) };
-        least = least.into_iter().chain(quota).min();
-        directory = here.parent().map(PathBuf::from);
-    }
-    least
+    let quotas = |group: &Group| {
+        let read = match group.version {
+            Version::One => version_1,
+            Version::Two => version_2,
+        };
+        group.and_around().filter_map(read).min()
+    };
+    Group::all(root, "cpu").iter().filter_map(quotas).min()
 }
 
 /// `cpu.max`: `QUOTA PERIOD` in microseconds, or `max PERIOD`.

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 pub mod account;
+pub mod cgroup;
 pub mod cpus;
 pub mod datagram;
 pub mod detach;
@@ -15,6 +16,7 @@ pub mod heap;
 pub mod identity;
 pub mod listen;
 pub mod notify;
+pub mod oom;
 pub mod process;
 pub mod proctitle;
 pub mod random;

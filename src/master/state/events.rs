@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::master::workers::{Busy, Phase};
+use crate::sys::oom::Kills;
 use crate::sys::process::{Ended, Pid};
 use crate::sys::signal::Signal;
 
@@ -77,6 +78,9 @@ pub enum Event {
         /// `None` if that has been told already.
         why: Option<String>,
     },
+    /// How often the kernel's OOM killer has struck: due at the start, and before each
+    /// [`Event::Ended`].
+    OomKills(Option<Kills>),
     /// A child was reaped.
     Ended {
         pid: Pid,

@@ -3,6 +3,7 @@
 
 pub mod background;
 pub mod cases;
+pub mod cgroup;
 pub mod client;
 pub mod load;
 pub mod manager;

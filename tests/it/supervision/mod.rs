@@ -1,5 +1,6 @@
 //! Never down, nothing lost: crashes, stuck requests, reloads and stops, with and without load.
 
+mod causes;
 mod chaos;
 mod crashes;
 mod everything;
