@@ -19,6 +19,7 @@ use crate::python::loader::{self, LoadError};
 use crate::python::{environment, interpreter, lines, logging, support, wsgi};
 use crate::sys::detach::{self, Detached, Streams};
 use crate::sys::heap;
+use crate::sys::signal::{self, Signal};
 use crate::sys::{fd, process, proctitle};
 use crate::worker;
 use start::Start;
@@ -45,6 +46,10 @@ fn run(args: &[OsString]) -> Result<i32, Error> {
     let early = config::early(options, &variable, &start)?;
     if let Some(text) = early.exit {
         return Ok(print(&text));
+    }
+    // Until the master takes signals, which may be long with a preloaded application. Python sees to INT.
+    if process::getpid().get() == 1 {
+        let _ = signal::end_first_process_by(&[Signal::TERM, Signal::QUIT, Signal::HUP]);
     }
     // Otherwise the processes keep the name they were started by.
     let _ = proctitle::init(args);

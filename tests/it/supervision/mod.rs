@@ -4,6 +4,7 @@ mod causes;
 mod chaos;
 mod crashes;
 mod everything;
+mod first_process;
 mod forks;
 mod mechanics;
 mod pid_file;
