@@ -20,6 +20,7 @@ pub mod oom;
 pub mod process;
 pub mod proctitle;
 pub mod random;
+pub mod resolve;
 pub mod ring;
 pub mod scm;
 pub mod shm;

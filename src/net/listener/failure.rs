@@ -7,6 +7,7 @@ use nix::errno::Errno;
 
 use super::Owner;
 use crate::net::address::Address;
+use crate::sys::resolve;
 
 #[derive(Debug)]
 pub enum Failure {
@@ -65,7 +66,11 @@ impl Failure {
                     errno.desc()
                 );
             }
-            Self::Name(reason) => tracing::error!("connection to {address} failed: {reason}"),
+            Self::Name(reason) => {
+                let number = resolve::error_number(reason);
+                let number = number.map(|number| format!("[Errno {number}] ")).unwrap_or_default();
+                tracing::error!("connection to {address} failed: {number}{reason}");
+            }
             Self::NotASocket => tracing::error!("connection to {address} failed: not a socket"),
             Self::NotGiven(errno, _) => {
                 let (number, reason) = (*errno as i32, errno.desc());

@@ -11,6 +11,7 @@ mod head;
 mod header_policy;
 pub mod input;
 mod keep_alive;
+mod life;
 mod loading;
 mod log_files;
 mod proxy_protocol;

@@ -7,9 +7,10 @@ use nix::sys::signal::Signal;
 
 use crate::harness::background::Daemon;
 use crate::harness::cases::{on_both_servers, on_rgunicorn};
+use crate::harness::manager::Manager;
 use crate::harness::{BOUND, Builder, Client, Server, ServerKind, process, until};
 
-on_both_servers!(life, kept_output, errors_before_detaching, upgrade);
+on_both_servers!(life, kept_output, errors_before_detaching, under_a_service_manager, upgrade);
 
 on_rgunicorn!(the_command_tells_whether_the_daemon_has_started);
 
@@ -85,6 +86,20 @@ fn errors_before_detaching(kind: ServerKind) {
     let outcome = builder.run();
     assert_eq!(outcome.status, Some(1));
     assert!(outcome.stderr.contains("No such user: 'no-such-user'"), "{}", outcome.stderr);
+}
+
+/// It is told that a daemon is not what it waits for.
+fn under_a_service_manager(kind: ServerKind) {
+    let (builder, pidfile, socket) = daemon(kind, &[]);
+    let path = builder.dir().join("notify");
+    let _manager = Manager::at(&path);
+    let mut command = builder.env("NOTIFY_SOCKET", &path).spawn();
+    assert_eq!(command.wait_exit(BOUND).code(), Some(0));
+    let _daemon = Daemon::of(&pidfile, command.pid());
+    let warning = "Warning: you shouldn't specify `daemon = True` when launching by systemd with \
+                   `Type = notify`";
+    assert_eq!(command.log.wait_end(BOUND).trim(), warning);
+    answers(&socket);
 }
 
 /// A daemon that was refused, and what the command says.

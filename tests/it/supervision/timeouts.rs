@@ -5,9 +5,9 @@ use nix::sys::signal::Signal;
 use crate::harness::cases::{on_both_servers, on_rgunicorn};
 use crate::harness::{BOUND, Builder, ServerKind, process, until};
 
-on_both_servers!(stuck_request, deaf_worker, idle_worker, grace);
+on_both_servers!(stuck_request, deaf_worker, idle_worker, grace, impatience);
 
-on_rgunicorn!(impatience, held_interpreter);
+on_rgunicorn!(held_interpreter);
 
 /// The worker is replaced, and with rgunicorn the log tells what it was doing.
 fn stuck_request(kind: ServerKind) {
