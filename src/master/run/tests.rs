@@ -341,7 +341,11 @@ fn serves_replaces_reloads_and_stops_without_a_trace() {
             server.pid()
         ),
         "INFO Using worker: sync".to_owned(),
-        format!("ERROR Worker (pid:{}) was sent SIGKILL! Perhaps out of memory?", first[0]),
+        format!(
+            "ERROR Worker (pid:{}) was sent SIGKILL! Neither by this master nor by the kernel's OOM \
+             killer.",
+            first[0]
+        ),
         "INFO Handling signal: usr1".to_owned(),
         "INFO Handling signal: hup".to_owned(),
         "INFO Hang up: Master".to_owned(),
