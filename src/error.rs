@@ -26,6 +26,8 @@ pub struct Error {
     status: i32,
     form: Form,
     message: String,
+    /// More for somebody who does not know what to do about it, behind an empty line.
+    hint: &'static str,
 }
 
 /// What stderr gets.
@@ -41,7 +43,7 @@ enum Form {
 
 impl Error {
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { status: exit as i32, form: Form::Sentence, message: message.into() }
+        Self { status: exit as i32, form: Form::Sentence, message: message.into(), hint: "" }
     }
 
     /// A start-up or configuration error (exit status 1).
@@ -69,6 +71,12 @@ impl Error {
         self
     }
 
+    /// The same, and what to do about it: lines that are complete.
+    #[must_use]
+    pub fn with_hint(self, hint: &'static str) -> Self {
+        Self { hint, ..self }
+    }
+
     /// The exit status the program ends with.
     pub fn status(&self) -> i32 {
         self.status
@@ -76,11 +84,16 @@ impl Error {
 
     /// The exact text for stderr when the program ends because of this error, in gunicorn's form.
     pub fn report(&self) -> String {
-        match self.form {
+        let mut text = match self.form {
             Form::Sentence => format!("\nError: {}\n", self.message),
             Form::Start => format!("\nError: {}\n\n", self.message),
             Form::Complete => self.message.clone(),
+        };
+        if !self.hint.is_empty() {
+            text.push('\n');
+            text.push_str(self.hint);
         }
+        text
     }
 }
 
@@ -126,6 +139,7 @@ mod tests {
     #[test]
     fn reports_as_gunicorn_does() {
         assert_eq!(Error::config("no").report(), "\nError: no\n");
+        assert_eq!(Error::config("no").with_hint("Do.\n").report(), "\nError: no\n\nDo.\n");
         assert_eq!(Error::usage("usage: x\n").report(), "usage: x\n");
         assert_eq!(Error::usage("usage: x\n").status(), 2);
         assert_eq!(Error::config("no").of_start().report(), "\nError: no\n\n");

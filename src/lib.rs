@@ -19,5 +19,3 @@ mod reactor;
 mod scoreboard;
 mod sys;
 mod worker;
-
-pub use config::reference::markdown as settings_reference;

@@ -7,6 +7,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::number::{self, Base, NotInt};
+use super::reference::help::{Extent, Page, help};
 use super::setting::{Setting, Shape};
 use super::settings::TABLE;
 use super::value::{Value, quoted};
@@ -19,8 +20,25 @@ const USAGE: &str = "rgunicorn [OPTIONS] [APP_MODULE]";
 #[derive(Debug)]
 pub enum Parsed {
     /// To print this on standard output and exit.
-    Exit(String),
+    Exit(Question),
     Flags(Flags),
+}
+
+/// What one may ask the program for, other than to do something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    Help(Extent),
+    Version,
+}
+
+impl Question {
+    /// The answer, for a page like this.
+    pub fn answer(self, page: Page) -> String {
+        match self {
+            Self::Help(extent) => help(extent, USAGE, page),
+            Self::Version => format!("rgunicorn (version {})\n", env!("CARGO_PKG_VERSION")),
+        }
+    }
 }
 
 /// The settings given on a command line, in the table's order, each once.
@@ -51,17 +69,22 @@ pub fn parse(args: &[OsString]) -> Result<Parsed, Error> {
         Ok(matches) => return flags(&matches).map(Parsed::Flags),
         Err(error) => error,
     };
-    let text = match error.kind() {
-        ErrorKind::DisplayHelp => command().render_help().to_string(),
-        ErrorKind::DisplayVersion => format!("rgunicorn (version {})\n", env!("CARGO_PKG_VERSION")),
+    // The flag is the last one.
+    let (last, before) =
+        args.split_last().map_or((None, &[][..]), |(last, before)| (Some(last), before));
+    let question = match error.kind() {
+        ErrorKind::DisplayHelp if last.is_some_and(|word| word == "--help") => {
+            Question::Help(Extent::All)
+        }
+        ErrorKind::DisplayHelp => Question::Help(Extent::Common),
+        ErrorKind::DisplayVersion => Question::Version,
         _ => return Err(usage(&describe(&error))),
     };
-    // The flag is the last one. A wrong value in front of it was seen before.
-    let before = args.split_last().map_or(&[][..], |(_, before)| before);
+    // A wrong value in front of it was seen before.
     if let Ok(matches) = command().try_get_matches_from(before) {
         flags(&matches)?;
     }
-    Ok(Parsed::Exit(text))
+    Ok(Parsed::Exit(question))
 }
 
 /// The settings that can be given on the command line.
@@ -69,32 +92,20 @@ fn options() -> impl Iterator<Item = &'static Setting> {
     TABLE.iter().filter(|setting| !setting.flags.is_empty())
 }
 
-/// The clap command: the table's settings under their sections, those that are not built hidden.
+/// The clap command. What `-h` prints is none of its business.
 pub fn command() -> Command {
     let app = Arg::new("APP_MODULE")
         .num_args(0..)
         .action(ArgAction::Append)
-        .value_parser(OsStringValueParser::new())
-        .help("The application: MODULE[:CALLABLE], where CALLABLE may be called: create_app('x')");
+        .value_parser(OsStringValueParser::new());
     let general = [
-        Arg::new("help").short('h').long("help").action(ArgAction::Help).help("Print this help."),
-        Arg::new("version")
-            .short('v')
-            .long("version")
-            .action(ArgAction::Version)
-            .help("Print the version."),
+        Arg::new("help").short('h').long("help").action(ArgAction::Help),
+        Arg::new("version").short('v').long("version").action(ArgAction::Version),
     ];
-    let described = options().map(|setting| {
-        let arg = argument(setting);
-        let arg = if setting.metavar.is_empty() { arg } else { arg.value_name(setting.metavar) };
-        let first = setting.doc.first().copied().unwrap_or_default().trim().replace('`', "");
-        let help = format!("{first} [{}]", setting.default_text());
-        arg.help(help).help_heading(setting.section.title()).hide(setting.unbuilt.is_some())
-    });
+    // Flags that are hidden are not suggested.
+    let described = options().map(|setting| argument(setting).hide(setting.unbuilt.is_some()));
     Command::new("rgunicorn")
         .no_binary_name(true)
-        .override_usage(USAGE)
-        .help_template("usage: {usage}\n\n{all-args}\n")
         .disable_help_flag(true)
         .disable_version_flag(true)
         .version(env!("CARGO_PKG_VERSION"))
@@ -262,9 +273,9 @@ mod tests {
         report.strip_prefix(prefix).expect("argparse's form").trim_end().to_owned()
     }
 
-    fn exit(args: &[&str]) -> String {
+    fn asked(args: &[&str]) -> Question {
         match parse(&words(args)) {
-            Ok(Parsed::Exit(text)) => text,
+            Ok(Parsed::Exit(question)) => question,
             other => panic!("{args:?}: {other:?}"),
         }
     }
@@ -372,20 +383,18 @@ mod tests {
 
     #[test]
     fn help_and_version() {
-        assert_eq!(exit(&["-v"]), concat!("rgunicorn (version ", env!("CARGO_PKG_VERSION"), ")\n"));
-        assert_eq!(exit(&["--vers", "app:app"]), exit(&["-v"]));
-        let help = exit(&["-w", "2", "--help"]);
-        assert!(help.starts_with("usage: rgunicorn [OPTIONS] [APP_MODULE]\n\n"), "{help}");
-        for part in [
-            "\nServer Socket:\n",
-            "-w, --workers <INT>",
-            "[['127.0.0.1:8000']]",
-            "--error-logfile <FILE>",
-            "--venv <DIR>",
+        let version = Question::Version.answer(Page { columns: 80, colours: true });
+        assert_eq!(version, concat!("rgunicorn (version ", env!("CARGO_PKG_VERSION"), ")\n"));
+        for (args, question) in [
+            (&["-v"][..], Question::Version),
+            (&["--vers", "app:app"], Question::Version),
+            (&["-w", "2", "--help"], Question::Help(Extent::All)),
+            (&["--hel"], Question::Help(Extent::All)),
+            (&["-h", "app:app"], Question::Help(Extent::Common)),
+            (&["-Dh", "--no-such-flag", "--", "--help"], Question::Help(Extent::Common)),
         ] {
-            assert!(help.contains(part), "{part} not in\n{help}");
+            assert_eq!(asked(args), question, "{args:?}");
         }
-        assert!(!help.contains("--paste"), "what is not there is not offered");
     }
 
     #[test]

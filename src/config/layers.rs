@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::cli::{self, Flags, Parsed};
+use super::cli::{self, Flags, Parsed, Question};
+use super::reference::help::Page;
 use super::setting::{Refers, Scope, Setting};
 use super::settings::{self, Config, TABLE};
 use super::source::Source;
@@ -11,6 +12,15 @@ use super::suggest::{is_mistake, suggest};
 use super::value::{Value, quoted};
 use super::{Env, Origin, shell, toml};
 use crate::error::Error;
+
+/// What to do when the application is not named.
+const NO_APPLICATION: &str = "\
+Name it as MODULE:CALLABLE. For a file shop.py with a line \"app = Flask(__name__)\":
+
+    rgunicorn shop:app
+
+The setting wsgi_app of the conf file names it too. rgunicorn -h shows the settings that are used most.
+";
 
 /// What the configuration needs of the world. Implemented where Python is known.
 pub trait ConfFile {
@@ -134,7 +144,7 @@ impl Config {
         let mut config = layers.config;
         config.app = flags.app;
         if config.application().is_none() {
-            return Err(Error::config("No application module specified."));
+            return Err(Error::config("No application module specified.").with_hint(NO_APPLICATION));
         }
         Ok(Loaded::Run(Box::new(config)))
     }
@@ -224,15 +234,16 @@ enum Both {
 }
 
 fn parse_both(args: &[OsString], env: Env<'_>) -> Result<Both, Error> {
+    let answer = |question: Question| Both::Exit(question.answer(Page::of_stdout(env)));
     let flags = match cli::parse(args)? {
-        Parsed::Exit(text) => return Ok(Both::Exit(text)),
+        Parsed::Exit(question) => return Ok(answer(question)),
         Parsed::Flags(flags) => flags,
     };
     let words = shell::split(&env("GUNICORN_CMD_ARGS").unwrap_or_default())
         .map_err(|problem| Error::config(format!("{problem} (in GUNICORN_CMD_ARGS)")))?;
     let words: Vec<OsString> = words.into_iter().map(OsString::from).collect();
     Ok(match cli::parse(&words)? {
-        Parsed::Exit(text) => Both::Exit(text),
+        Parsed::Exit(question) => answer(question),
         Parsed::Flags(more) => Both::Flags(flags, more),
     })
 }

@@ -1,10 +1,20 @@
-//! The references made of the table: `docs/settings.md` and `--print-config`.
+//! The references made of the table: `-h` and `--help`, `--print-config`; and the files that are
+//! committed, which a test compares: `docs/settings.md`, the man page and the completions of shells.
+
+#[cfg(test)]
+mod completions;
+#[cfg(test)]
+mod files;
+pub mod help;
+#[cfg(test)]
+mod man;
+#[cfg(test)]
+mod markdown;
 
 use std::fmt::Write as _;
 
 use super::Origin;
-use super::setting::{Section, Setting};
-use super::settings::{self, Config, TABLE};
+use super::settings::{self, Config};
 
 /// What `--print-config` prints: a line per setting in gunicorn's format, our own settings last. With
 /// `origins`, which is for people, a remark behind each value that is not the default says where it
@@ -25,83 +35,10 @@ pub fn print(config: &Config, origins: bool) -> String {
     })
 }
 
-/// The text of `docs/settings.md`.
-#[must_use]
-pub fn markdown() -> String {
-    let mut out = String::from(
-        "# Settings\n\n\
-         <!-- Generated from the settings table (src/config/settings/). Do not edit; run\n     \
-         UPDATE_DOCS=1 cargo test settings_docs -->\n\n\
-         A setting has the same name in a Python conf file (`gunicorn.conf.py`) as here, and in\n\
-         `rgunicorn.toml` or under `[tool.rgunicorn]` in `pyproject.toml`, of which one may take the conf\n\
-         file's place. Its value is that of the strongest of these layers: default, file, the flags in the\n\
-         environment variable `GUNICORN_CMD_ARGS`, the flags of the command line. \"Changes\" says when a\n\
-         new value in the file takes effect. `rgunicorn --print-config` shows what results.\n",
-    );
-    let mut section = None;
-    for setting in TABLE {
-        if section != Some(setting.section) {
-            section = Some(setting.section);
-            heading(&mut out, setting.section);
-        }
-        entry(&mut out, setting);
-    }
-    out
-}
-
-fn heading(out: &mut String, section: Section) {
-    let _ = writeln!(out, "\n## {}", section.title());
-}
-
-fn entry(out: &mut String, setting: &Setting) {
-    let _ = writeln!(out, "\n### `{}`\n", setting.name);
-    let flags: Vec<String> = setting
-        .flags
-        .iter()
-        .map(|flag| match setting.metavar {
-            "" => format!("`{flag}`"),
-            metavar => format!("`{flag} {metavar}`"),
-        })
-        .collect();
-    let flags = if flags.is_empty() { "none".to_owned() } else { flags.join(", ") };
-    let _ = writeln!(out, "- Flags: {flags}");
-    let default = setting.default_text();
-    let default = if default.is_empty() { "empty".to_owned() } else { format!("`{default}`") };
-    let _ = write!(out, "- Default: {default}");
-    for from in setting.env {
-        let _ = write!(out, ", or by the variable `{}`", from.var);
-    }
-    out.push('\n');
-    let _ = writeln!(out, "- Accepts: {}", setting.accepts);
-    let _ = writeln!(out, "- Changes: {}", setting.reload);
-    if let Some(harmless) = setting.unbuilt {
-        let harmless: Vec<String> =
-            harmless().iter().map(|value| format!(" or `{}`", value.text())).collect();
-        let _ = writeln!(out, "- Not there yet: only the default{} is accepted", harmless.concat());
-    }
-    out.push('\n');
-    for line in setting.doc {
-        let _ = writeln!(out, "{}", line.trim());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
-
-    #[test]
-    fn settings_docs() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/settings.md");
-        if std::env::var_os("UPDATE_DOCS").is_some() {
-            std::fs::write(&path, markdown()).unwrap();
-        }
-        let committed = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(
-            committed == markdown(),
-            "docs/settings.md is out of date; run: UPDATE_DOCS=1 cargo test settings_docs"
-        );
-    }
+    use crate::config::settings::TABLE;
 
     #[test]
     fn print_config_has_gunicorns_format() {

@@ -18,9 +18,12 @@ pub struct Setting {
     pub metavar: &'static str,
     pub shape: Shape,
     /// What values it accepts, in a few words.
+    #[cfg_attr(not(test), expect(dead_code, reason = "references are made by a test"))]
     pub accepts: &'static str,
     /// The environment variables that change its default, the last one first of all.
     pub env: &'static [FromEnv],
+    /// When a changed value takes effect.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the same"))]
     pub reload: Reload,
     /// What text in it stands for, besides itself.
     pub refers: Refers,
@@ -37,13 +40,6 @@ pub struct Setting {
     pub set: fn(&mut Config, &Value, &Scope<'_>) -> Result<(), String>,
     /// The value in a configuration as gunicorn would hold it.
     pub get: fn(&Config) -> Value,
-}
-
-impl Setting {
-    /// The default as a conf file would write it.
-    pub fn default_text(&self) -> String {
-        (self.default)().shown()
-    }
 }
 
 /// Makes a line for standard error of a configuration in which the setting has just been set.

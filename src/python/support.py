@@ -59,7 +59,7 @@ def load(uri):
         app = getattr(module, name)
     except AttributeError:
         raise AppImportError(
-            "Failed to find attribute %r in %r." % (name, module_name)
+            "Failed to find attribute %r in %r.%s" % (name, module_name, _meant(module))
         ) from None
     if args is not None:
         app = _call(app, args, kwargs)
@@ -68,6 +68,14 @@ def load(uri):
     if not callable(app):
         raise AppImportError("Application object must be callable.")
     return app
+
+
+def _meant(module):
+    """A question to whoever has named something that is not in the module, if there is a likely answer."""
+    for name, call in ("app", ""), ("application", ""), ("create_app", "()"), ("make_app", "()"):
+        if callable(getattr(module, name, None)):
+            return " Did you mean '%s:%s%s'?" % (module.__name__, name, call)
+    return ""
 
 
 def _parse(expression):

@@ -112,6 +112,15 @@ fn has_room_at_the_top<const N: usize>() -> bool {
     count >= 0 && fds.iter().all(|fd| fd.revents & libc::POLLNVAL != 0)
 }
 
+/// How many characters fit into a line of a terminal. None if this is none, or one that does not know.
+pub fn columns(fd: impl AsFd) -> Option<usize> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: TIOCGWINSZ writes a winsize where the argument points to, which is one, and keeps nothing.
+    let result = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
+    Errno::result(result).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::File;
@@ -123,10 +132,16 @@ mod tests {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
     use super::{
-        duplicate, ensure_room, has_room_at_the_top, keep_across_exec, place_for_exec, raise_limit,
-        redirect,
+        columns, duplicate, ensure_room, has_room_at_the_top, keep_across_exec, place_for_exec,
+        raise_limit, redirect,
     };
     use crate::sys::testing::alone;
+
+    #[test]
+    fn only_terminals_have_a_width() {
+        assert_eq!(columns(File::open("/dev/null").expect("open")), None);
+        assert_eq!(columns(std::io::pipe().expect("pipe").0), None);
+    }
 
     #[test]
     fn writes_reach_the_new_file() {

@@ -16,6 +16,7 @@ mod harness;
 mod hooks;
 mod hostile;
 mod layers;
+mod manners;
 mod site;
 mod slow_clients;
 mod supervision;

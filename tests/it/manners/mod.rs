@@ -1,0 +1,4 @@
+//! How the command meets people: help, hints, colours, and what shells complete.
+
+mod completions;
+mod help;
