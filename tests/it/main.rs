@@ -10,6 +10,7 @@ mod development;
 mod differential;
 mod dispatch;
 mod django;
+mod documentation;
 mod flask;
 mod forms;
 mod harness;

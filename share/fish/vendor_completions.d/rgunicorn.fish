@@ -1,4 +1,4 @@
-# Generated from the settings table; see docs/contributing.md.
+# Generated from the settings table; see docs/CONTRIBUTING.md.
 complete -c rgunicorn -f
 complete -c rgunicorn -a '(set -l files *.py; string replace .py : -- $files)' -d Application
 complete -c rgunicorn -s h -d 'Show the settings that are used most'

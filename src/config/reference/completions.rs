@@ -62,7 +62,7 @@ fn summary(setting: &Setting) -> String {
     first.trim().trim_end_matches('.').replace('`', "")
 }
 
-const HEAD: &str = "Generated from the settings table; see docs/contributing.md.";
+const HEAD: &str = "Generated from the settings table; see docs/CONTRIBUTING.md.";
 
 /// For bash, with or without the package bash-completion.
 pub fn bash() -> String {

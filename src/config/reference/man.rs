@@ -76,7 +76,7 @@ const EXAMPLES: [(&str, &str); 3] = [
 pub fn page() -> String {
     // Writing to a String cannot fail.
     let mut out =
-        String::from(".\\\" Generated from the settings table; see docs/contributing.md.\n");
+        String::from(".\\\" Generated from the settings table; see docs/CONTRIBUTING.md.\n");
     let _ = writeln!(out, ".TH RGUNICORN 1 \"\" \"rgunicorn {}\"", env!("CARGO_PKG_VERSION"));
     out.push_str(
         ".SH NAME\nrgunicorn \\- serve a WSGI application in place of gunicorn\n.SH SYNOPSIS\n",
