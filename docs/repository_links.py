@@ -6,10 +6,11 @@ of the GitHub workflow, or the variable REPOSITORY_URL; without either the links
 
 import json
 import os
+import posixpath
 import re
 import sys
 
-OUTWARD = re.compile(r"\]\(\.\./([^)\s]*)\)")
+LINK = re.compile(r"\]\(((?:\.\./)+[^)\s]*)\)")
 
 
 def base():
@@ -23,17 +24,25 @@ def base():
     return None
 
 
+def outward(content, page, url):
+    """A page's text, `page` being its path below docs/."""
+
+    def replace(link):
+        target = posixpath.normpath(posixpath.join("docs", posixpath.dirname(page), link.group(1)))
+        return link.group(0) if target.startswith("docs/") else "](%s/%s)" % (url, target)
+
+    return LINK.sub(replace, content)
+
+
 def rewrite(value, url):
     """The book with its links replaced, whatever the version of mdBook has put it into."""
     if isinstance(value, list):
         return [rewrite(item, url) for item in value]
-    if isinstance(value, dict):
-        return {
-            key: OUTWARD.sub(r"](%s/\1)" % url, item)
-            if key == "content" and isinstance(item, str)
-            else rewrite(item, url)
-            for key, item in value.items()
-        }
+    if not isinstance(value, dict):
+        return value
+    value = {key: rewrite(item, url) for key, item in value.items()}
+    if isinstance(value.get("content"), str) and value.get("path"):
+        value["content"] = outward(value["content"], value["path"], url)
     return value
 
 

@@ -27,6 +27,7 @@ mod nginx;
 mod program;
 mod root;
 mod service;
+mod shells;
 mod supervisord;
 mod systemd;
 mod tools;

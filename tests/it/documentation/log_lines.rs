@@ -97,7 +97,7 @@ fn lines(name: &str, code: &str) -> Vec<String> {
 
 /// The longest part of a text that does not vary.
 fn fixed(text: &str) -> &str {
-    let parts = text.split('{').flat_map(|part| part.rsplit('}').next());
+    let parts = text.split('{').filter_map(|part| part.rsplit('}').next());
     let parts = parts.flat_map(|part| part.split("\\n"));
     parts.map(str::trim).max_by_key(|part| part.len()).unwrap_or_default()
 }

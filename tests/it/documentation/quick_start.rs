@@ -33,14 +33,12 @@ fn script(page: &str, port: u16) -> String {
         if PREPARED.iter().any(|prefix| line.starts_with(prefix)) {
             continue;
         }
-        if serves(&line) {
-            out.push_str(&format!("stop_server; start_server {line}\n"));
-        } else if line.starts_with("kill -HUP") {
-            out.push_str(&format!("{line}; after_reload\n"));
-        } else {
-            out.push_str(&line);
-            out.push('\n');
-        }
+        let (before, behind) = match () {
+            () if serves(&line) => ("stop_server; start_server ", ""),
+            () if line.starts_with("kill -HUP") => ("", "; after_reload"),
+            () => ("", ""),
+        };
+        out.extend([before, &line, behind, "\n"]);
     }
     out.push_str("stop_server; echo followed\n");
     out
