@@ -4,6 +4,7 @@
 mod links;
 mod log_lines;
 mod quick_start;
+mod smoke_test;
 
 use std::fs;
 use std::path::{Path, PathBuf};

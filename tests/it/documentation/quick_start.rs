@@ -57,6 +57,7 @@ await() { # TEXT COUNT
     echo "no '$1' in the log:"; cat log; exit 1
 }
 start_server() {
+    : > log
     "$@" > access 2> log & server=$!
     reloads=0
     await "has begun" 2
@@ -76,6 +77,14 @@ after_reload() { # the first comes up, the second fails, the third comes up
 trap '[ -z "$server" ] || kill -KILL $server' EXIT
 "#;
 
+/// A port that stays free: not one of those that the system gives to whoever asks for any.
+fn free_port() -> u16 {
+    let first = 20_000 + u16::try_from(std::process::id() % 10_000).expect("it is small");
+    let mut ports = first..first + 1000;
+    let free = ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.expect("a port below those of the system is free")
+}
+
 #[test]
 fn the_quick_start_can_be_followed() {
     let place = tempfile::tempdir().expect("a temporary directory can be made");
@@ -85,8 +94,7 @@ fn the_quick_start_can_be_followed() {
         let from = Path::new(ROOT).join("examples/flask").join(name);
         fs::copy(from, copy.join(name)).expect("the example is there");
     }
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    let port = free.expect("loopback can be bound").port();
+    let port = free_port();
     let page = read(&Path::new(ROOT).join("docs/quickstart.md"));
     let programs =
         Path::new(env!("CARGO_BIN_EXE_rgunicorn")).parent().expect("it is in a directory");
