@@ -45,14 +45,24 @@ def load(uri):
     module_name, colon, expression = uri.partition(":")
     if not colon:
         expression = "application"
+    if "/" in module_name and os.path.exists(module_name):
+        place, file = os.path.split(module_name)
+        stem = file.rpartition(".")[0] or file
+        raise ImportError(
+            "Failed to find application, did you mean '%s:%s', with --chdir %s?" % (stem, expression, place)
+        )
     try:
         module = importlib.import_module(module_name)
-    except ImportError:
+    except ImportError as error:
         if module_name.endswith(".py") and os.path.exists(module_name):
             stem = module_name.rpartition(".")[0]
             raise ImportError(
                 "Failed to find application, did you mean '%s:%s'?" % (stem, expression)
             ) from None
+        # The application's own module, or a package it is in; not one that it imports.
+        missing = isinstance(error, ModuleNotFoundError) and error.name
+        if missing and (module_name + ".").startswith(missing + "."):
+            error.msg = "%s in %s (--chdir names another directory)" % (error.msg, os.getcwd())
         raise
     name, args, kwargs = _parse(expression)
     try:

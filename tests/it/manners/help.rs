@@ -46,6 +46,18 @@ fn hints(kind: ServerKind) {
         let question = format!("{sentence}{meant}'?");
         assert!(outcome.stderr.contains(&question), "{}", outcome.stderr);
     }
+    let loading = |app: &str, name: &str| {
+        let builder = Builder::new(kind).in_own_dir().file(name, "import no_such_package\n");
+        let place = builder.dir().canonicalize().expect("it is there");
+        (builder.app(app).args(["--check-config"]).run().stderr, place)
+    };
+    let (said, place) = loading("shop.wsgi:app", "other.py");
+    let sentence = format!("No module named 'shop' in {} (--chdir names", place.display());
+    assert!(said.contains(&sentence), "{said}");
+    let (said, _) = loading("other:app", "other.py");
+    assert!(said.contains("No module named 'no_such_package'\n"), "{said}");
+    let (said, _) = loading("./other.py:app", "other.py");
+    assert!(said.contains("did you mean 'other:app', with --chdir .?\n"), "{said}");
     let mistyped = command(kind, &["--wrokers", "3"]);
     assert_eq!(mistyped.status, Some(2));
     assert!(mistyped.stderr.contains("(did you mean --workers?)"), "{}", mistyped.stderr);
