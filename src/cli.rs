@@ -1,5 +1,6 @@
 //! The command: wires configuration, interpreter, master and workers.
 
+mod complaint;
 mod start;
 
 use std::ffi::OsString;
@@ -34,7 +35,7 @@ pub fn main() -> i32 {
     let args: Vec<OsString> = std::env::args_os().collect();
     run(&args).unwrap_or_else(|error| {
         // If stderr is gone the exit status has to do.
-        let _ = write!(std::io::stderr(), "{}", error.report());
+        let _ = write!(std::io::stderr(), "{}", complaint::text(&error, &variable));
         error.status()
     })
 }
@@ -61,7 +62,7 @@ fn run(args: &[OsString]) -> Result<i32, Error> {
     Python::attach(|py| {
         let status =
             with_python(py, options, start, invoked, surroundings).unwrap_or_else(|error| {
-                detach::say(&error.report());
+                detach::say(&complaint::text(&error, &variable));
                 error.status()
             });
         detach::settle(status);

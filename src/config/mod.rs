@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 pub use layers::{ConfFile, Definitions, Loaded, early};
 pub use object::Object;
 pub use origin::Origin;
+pub use reference::help::likes_colours;
 pub use settings::{
     Config, ErrorLogFormat, HeaderMap, MOST_THREADS, ProxyMode, ReloadEngine, StatsdAddress,
 };

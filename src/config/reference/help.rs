@@ -86,7 +86,7 @@ impl Page {
 }
 
 /// Whether a user has colours on terminals: <https://no-color.org> turns them off by any text but none at all.
-fn likes_colours(env: Env<'_>) -> bool {
+pub fn likes_colours(env: Env<'_>) -> bool {
     env("NO_COLOR").is_none_or(|text| text.is_empty())
         && env("TERM").is_some_and(|name| name != "dumb")
 }

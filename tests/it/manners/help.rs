@@ -81,6 +81,7 @@ fn on_a_terminal(arguments: &str, variables: &[(&str, &str)]) -> String {
 
 fn terminals(_: ServerKind) {
     assert!(on_a_terminal("-h", &[]).starts_with("\x1b[1musage:\x1b[0m rgunicorn"));
+    assert!(on_a_terminal("", &[]).contains("\n\x1b[1;31mError:\x1b[0m No application module"));
     for plain in [("NO_COLOR", "1"), ("TERM", "dumb")] {
         let text =
             on_a_terminal("--help; :", &[plain]) + &on_a_terminal("--no-such-flag", &[plain]);
