@@ -38,8 +38,16 @@ impl Container {
     #[track_caller]
     pub fn run(image: &Image, command: &[&str]) -> Self {
         let (stage, layer) = image.last();
-        let start = stage.start.clone();
-        let layer = layer.continued();
+        let mut start = stage.start.clone();
+        if !command.is_empty() {
+            start.command = command.iter().map(ToString::to_string).collect();
+        }
+        Self::start(layer.continued(), start)
+    }
+
+    /// Starts something in a file system.
+    #[track_caller]
+    pub fn start(layer: Layer, start: Start) -> Self {
         let (user, group) = start.user.split_once(':').expect("a user and a group by number");
         let mut outside = layer.enter(&["--net"], CONFINE);
         outside.args(["setpriv", "--reuid", user, "--regid", group, "--clear-groups"]);
@@ -48,11 +56,7 @@ impl Container {
         outside.arg("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         outside.args(start.environment.iter().map(|(name, value)| format!("{name}={value}")));
         outside.args(&start.entrypoint);
-        if command.is_empty() {
-            outside.args(&start.command);
-        } else {
-            outside.args(command);
-        }
+        outside.args(&start.command);
         outside.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
         let mut child = outside.spawn().expect("there is timeout");
         let log = Output::capture(child.stderr.take().expect("stderr is piped"));
@@ -91,7 +95,7 @@ impl Container {
         let form = "\n%{http_code}";
         let url = self.url(path);
         let (_, text) = self.in_its_network(&["curl", "-s", "-m", "20", "-w", form, &url]);
-        let (body, status) = text.rsplit_once('\n').expect("curl adds a line");
+        let (body, status) = text.rsplit_once('\n').expect("curl adds a line, also to no answer");
         (status.parse().expect("curl adds the status"), body.to_owned())
     }
 
@@ -118,10 +122,21 @@ impl Container {
 
     #[track_caller]
     pub fn wait_healthy(&mut self) {
-        until(BOUND, "the container to be healthy", || {
+        self.wait_until("the container to be healthy", Self::is_healthy);
+    }
+
+    /// Waits until it answers, where there is no health check.
+    #[track_caller]
+    pub fn wait_serving(&mut self) {
+        self.wait_until("an answer", |container| container.get("/").0 == 200);
+    }
+
+    #[track_caller]
+    fn wait_until(&mut self, what: &str, fact: fn(&Self) -> bool) {
+        until(BOUND, what, || {
             let ended = self.child.try_wait().expect("it is a child of this process");
             assert!(ended.is_none(), "it ended with {ended:?}:\n{}", self.log.text());
-            self.is_healthy().then_some(())
+            fact(self).then_some(())
         });
     }
 

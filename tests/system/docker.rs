@@ -4,7 +4,7 @@
 //!
 //! What is not Docker's: `FROM debian:...-slim` is a minimal Debian of the same release as this system, and
 //! `FROM rust:...` is the same with gcc and this machine's Rust. The crate is compiled without optimisation, unless the
-//! variable `SYSTEM_OPTIMISED` is set. Certificates and the registries' addresses are this machine's.
+//! variable `SYSTEM_OPTIMISED` is set, and its dependencies once for all tests. Certificates and the registries' addresses are this machine's.
 
 use std::env;
 use std::fs;
@@ -18,7 +18,7 @@ use nix::sys::signal::Signal;
 use crate::container::Container;
 use crate::dockerfile::{Stage, Step, parse};
 use crate::example::Example;
-use crate::root::Layer;
+use crate::root::{Layer, place};
 
 const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -33,7 +33,8 @@ impl Image {
         self.stages.last().expect("a Dockerfile has a stage")
     }
 
-    fn named(&self, name: &str) -> &Layer {
+    /// The stage of this name.
+    pub fn named(&self, name: &str) -> &Layer {
         let found = self.stages.iter().find(|(stage, _)| stage.name.as_deref() == Some(name));
         &found.unwrap_or_else(|| panic!("there is no stage {name}")).1
     }
@@ -54,7 +55,6 @@ pub fn image() -> &'static Image {
                 assert!(stage.base.starts_with("debian:"), "a base the replay does not know");
             }
             for step in &stage.steps {
-                let began = Instant::now();
                 match step {
                     Step::Run { command, workdir } => run(&layer, command, workdir),
                     Step::Copy { from, source, destination, workdir } => {
@@ -65,7 +65,6 @@ pub fn image() -> &'static Image {
                         }
                     }
                 }
-                eprintln!("{:6.1} s  {step:?}", began.elapsed().as_secs_f32());
             }
             image.stages.push((stage, layer));
         }
@@ -80,7 +79,7 @@ fn context(source: &str) -> PathBuf {
 
 /// Copies a file to a path, or what is in a directory into another one; without what `.dockerignore` names.
 #[track_caller]
-fn copy(source: &Path, layer: &Layer, destination: &Path) {
+pub fn copy(source: &Path, layer: &Layer, destination: &Path) {
     let to = layer.upper().join(destination.strip_prefix("/").expect("an absolute path"));
     if source.is_file() {
         fs::create_dir_all(to.parent().expect("a file is in a directory")).expect("writable");
@@ -102,6 +101,9 @@ fn copy(source: &Path, layer: &Layer, destination: &Path) {
 /// Where the Rust of this machine appears.
 const RUST: &str = "/usr/local/rust";
 
+/// Where what cargo compiles appears.
+const TARGET: &str = "/var/cache/cargo-target";
+
 /// Runs a shell command as root, with the network and the Rust of this machine.
 #[track_caller]
 pub fn run(layer: &Layer, command: &str, workdir: &str) {
@@ -111,7 +113,11 @@ pub fn run(layer: &Layer, command: &str, workdir: &str) {
     let sysroot = String::from_utf8_lossy(&sysroot).trim().to_owned();
     let cargo_home = env::var("CARGO_HOME")
         .unwrap_or_else(|_| format!("{}/.cargo", env::var("HOME").expect("there is a home")));
-    // The downloads of cargo are read from this machine's and kept in memory beyond.
+    // The downloads of cargo are read from this machine's and kept in memory beyond. What is compiled is kept, so that
+    // it is compiled once.
+    let target = place().join("target");
+    fs::create_dir_all(&target).expect("the target directory is writable");
+    let target = target.display();
     let extra = format!(
         r#"
         mkdir -p "$root{RUST}" "$root/usr/local/cargo/registry" "$root{workdir}" "$root/run/host"
@@ -120,6 +126,8 @@ pub fn run(layer: &Layer, command: &str, workdir: &str) {
         mkdir -p {cargo_home}/registry
         mount -t overlay overlay -o "lowerdir={cargo_home}/registry,upperdir=$root/mnt/upper,workdir=$root/mnt/work" \
             "$root/usr/local/cargo/registry"
+        mkdir -p "$root{TARGET}"
+        mount --bind {target} "$root{TARGET}"
         for file in /etc/resolv.conf /etc/hosts; do
             touch "$root$file"; mount --bind "$file" "$root$file"
         done
@@ -141,7 +149,10 @@ pub fn run(layer: &Layer, command: &str, workdir: &str) {
         "PATH",
         format!("{RUST}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
     );
-    inside.env("CARGO_HOME", "/usr/local/cargo").env("HOME", "/root");
+    inside
+        .env("CARGO_TARGET_DIR", TARGET)
+        .env("CARGO_HOME", "/usr/local/cargo")
+        .env("HOME", "/root");
     inside.env("DEBIAN_FRONTEND", "noninteractive");
     for name in ["PIP_CERT", "SSL_CERT_FILE", "CARGO_HTTP_CAINFO"] {
         inside.env(name, "/run/host/certificates");
@@ -152,7 +163,9 @@ pub fn run(layer: &Layer, command: &str, workdir: &str) {
             .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
             .env("CARGO_PROFILE_RELEASE_DEBUG", "0");
     }
+    let began = Instant::now();
     let output = inside.stdin(Stdio::null()).output().expect("there is unshare");
+    eprintln!("{:6.1} s  {command}", began.elapsed().as_secs_f32());
     assert!(
         output.status.success(),
         "`{command}` has failed with {}:\n{}{}",

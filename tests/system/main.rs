@@ -17,6 +17,7 @@ mod apache;
 mod behind;
 mod booted;
 mod container;
+mod debian;
 mod docker;
 mod dockerfile;
 mod example;
