@@ -25,7 +25,9 @@ fn files(directories: &[&str], extension: &str) -> Vec<PathBuf> {
         for entry in fs::read_dir(&directory).expect("the directory is there").flatten() {
             let path = entry.path();
             if path.is_dir() {
-                open.push(path);
+                // An environment or a build that somebody has made there is not ours.
+                let made = ["venv", "target"].iter().any(|name| path.ends_with(name));
+                open.extend((!made).then_some(path));
             } else if path.extension().is_some_and(|other| other == extension) {
                 found.push(path);
             }
