@@ -5,7 +5,7 @@ mod hooks;
 mod wishes;
 
 use std::ffi::OsString;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::net::handoff::Queue;
 use crate::net::listener::Listener;
 use crate::reactor::{Exchange, Request, Summary};
 use crate::scoreboard::{Bell, Scoreboard, Slot, StopFlag};
-pub use hooks::{Birth, Called, HookFailed, Hooks};
+pub use hooks::{Birth, Called, HookFailed, Hooks, Resumed};
 pub use wishes::Wishes;
 
 /// What a freshly forked worker is handed: its place in the pool.
@@ -49,6 +49,8 @@ pub struct Invocation {
     /// The environment as it was at the start.
     pub environment: Vec<(OsString, OsString)>,
     pub directory: PathBuf,
+    /// What it was given besides the standard streams, whatever for.
+    pub descriptors: Vec<RawFd>,
 }
 
 /// What the master asks of the program it runs in. Implemented above it, where Python is known.
@@ -76,6 +78,8 @@ pub trait Host {
     /// # Errors
     /// There is no such program any more; a sentence for the user.
     fn invocation(&self) -> Result<Invocation, Error>;
+    /// How to start the program that runs, even if another one is in its place by now.
+    fn invocation_of_itself(&self) -> Invocation;
     /// Removes variables from the environment of the workers to come.
     fn forget(&mut self, variables: &[&str]);
     /// The life of a worker, in the child, up to its exit status, the line that says that it exits

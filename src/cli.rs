@@ -1,6 +1,8 @@
 //! The command: wires configuration, interpreter, master and workers.
 
+mod check;
 mod complaint;
+mod renewed;
 mod start;
 
 use std::ffi::OsString;
@@ -10,18 +12,17 @@ use std::path::{Path, PathBuf};
 use pyo3::prelude::*;
 
 use crate::app::{self, Host, Invocation, Seat};
-use crate::config::{self, Config, Loaded, reference};
+use crate::config::{self, Config, Early, Loaded, reference};
 use crate::error::{Error, Exit, reason};
 use crate::log;
-use crate::master::{self, Surroundings};
+use crate::master::{self, Report, Surroundings};
 use crate::python::conf::{self, PythonConf};
 use crate::python::hooks::Hooks;
 use crate::python::loader::{self, LoadError};
 use crate::python::{environment, interpreter, lines, logging, support, wsgi};
 use crate::sys::detach::{self, Detached, Streams};
-use crate::sys::heap;
 use crate::sys::signal::{self, Signal};
-use crate::sys::{fd, process, proctitle};
+use crate::sys::{env, fd, heap, process, proctitle};
 use crate::worker;
 use start::Start;
 
@@ -33,6 +34,9 @@ const UNDER_A_MANAGER: &str = "Warning: you shouldn't specify `daemon = True` wh
 #[must_use]
 pub fn main() -> i32 {
     let args: Vec<OsString> = std::env::args_os().collect();
+    if let Some(report) = Report::asked_for(&env::take) {
+        return check::run(&args, report);
+    }
     run(&args).unwrap_or_else(|error| {
         // If stderr is gone the exit status has to do.
         let _ = write!(std::io::stderr(), "{}", complaint::text(&error, &variable));
@@ -42,29 +46,37 @@ pub fn main() -> i32 {
 
 fn run(args: &[OsString]) -> Result<i32, Error> {
     let options = args.get(1..).unwrap_or_default();
+    let surroundings = Surroundings::read(&variable, &env::take, process::getpid())?;
     let start = config::start_directory(&variable)?;
     let invoked = Start::new(args, &start);
-    let early = config::early(options, &variable, &start)?;
-    if let Some(text) = early.exit {
-        return Ok(print(&text));
-    }
+    let venv = match config::early(options, &variable, &start) {
+        Ok(Early { exit: Some(text), .. }) => return Ok(print(&text)),
+        Ok(early) => early.venv,
+        // Told of when the configuration is read in full.
+        Err(_) if surroundings.is_renewed() => None,
+        Err(error) => return Err(error),
+    };
     // Until the master takes signals, which may be long with a preloaded application. Python sees to INT.
-    if process::getpid().get() == 1 {
+    if process::getpid().get() == 1 && !surroundings.is_renewed() {
         let _ = signal::end_first_process_by(&[Signal::TERM, Signal::QUIT, Signal::HUP]);
     }
     // Otherwise the processes keep the name they were started by.
     let _ = proctitle::init(args);
     // Otherwise it stays as it is, and running out of descriptors is told when it happens.
     let _ = fd::raise_limit();
-    let venv = early.venv.map(|venv| start.join(venv));
+    let venv = venv.map(|venv| start.join(venv));
     interpreter::initialize(venv.as_deref(), args)?;
-    let surroundings = Surroundings::read(&variable, process::getpid())?;
     Python::attach(|py| {
-        let status =
-            with_python(py, options, start, invoked, surroundings).unwrap_or_else(|error| {
-                detach::say(&complaint::text(&error, &variable));
-                error.status()
-            });
+        let mut program = Program::new(options, start, invoked);
+        let status = if surroundings.is_renewed() {
+            Ok(renewed::run(py, &mut program, surroundings))
+        } else {
+            with_python(py, &mut program, surroundings)
+        };
+        let status = status.unwrap_or_else(|error| {
+            detach::say(&complaint::text(&error, &variable));
+            error.status()
+        });
         detach::settle(status);
         // Runs `atexit` functions and flushes Python's streams, like the end of any Python program.
         interpreter::finalize(py);
@@ -74,22 +86,10 @@ fn run(args: &[OsString]) -> Result<i32, Error> {
 
 fn with_python(
     py: Python<'_>,
-    options: &[OsString],
-    start: PathBuf,
-    invoked: Start,
+    program: &mut Program,
     surroundings: Surroundings,
 ) -> Result<i32, Error> {
-    conf::enter(&start)?;
-    let mut program = Program {
-        options: options.to_vec(),
-        files: PythonConf::new(start.clone()),
-        start,
-        invoked,
-        app: None,
-        environment: environment::Exports::default(),
-        hooks: Hooks::default(),
-        entered: None,
-    };
+    conf::enter(&program.start)?;
     let config = match program.load()? {
         Loaded::Run(config) => *config,
         Loaded::Exit(text) => return Ok(print(&text)),
@@ -98,7 +98,7 @@ fn with_python(
         print(&reference::print(&config, std::io::stdout().is_terminal()));
     }
     if config.print_config || config.check_config {
-        return Ok(check(py, &config));
+        return Ok(check_config(py, &config));
     }
     // A new master that takes over from a daemon is one already.
     if config.daemon && variable("GUNICORN_PID").is_none() {
@@ -107,36 +107,36 @@ fn with_python(
         }
         go_to_background(py, &config)?;
     }
-    add_paths(py, config.pythonpath.as_deref())?;
-    let variables = config.env()?;
     log::install(&config, Some(&logging::PYTHON))?;
-    logging::watch(py)
-        .map_err(|error| Error::config(format!("sys.meta_path cannot be used: {error}")))?;
-    environment::export(py, "SERVER_SOFTWARE", wsgi::identity::SERVER_SOFTWARE)?;
-    program.hooks.begin(&config)?;
-    environment::remove(py, &surroundings.variables())?;
-    program.environment.apply(py, &variables)?;
-    if config.spew {
-        lines::start(py).map_err(|error| Error::config(format!("spew does not work: {error}")))?;
-    }
+    program.equip(py, &config, &surroundings.variables(), Hooks::begin)?;
     if config.preload_app && config.reload {
         tracing::warn!(
             "preload_app has no effect while reload is on: what the master has loaded could not be \
              loaded anew."
         );
-    } else if config.preload_app {
-        let uri = config.application().unwrap_or_default();
-        match loader::load(py, uri) {
-            Ok(app) => program.preloaded(py, app)?,
-            Err(error) => return Ok(preload_failed(py, error)),
+    }
+    match program.preload(py, &config) {
+        Ok(()) => {}
+        Err(LoadError::Exit(status)) => return Ok(status),
+        Err(error) => {
+            // A preloaded application that cannot be imported ends the start.
+            detach::say(&format!("{}\n", explain(py, error)));
+            return Ok(Exit::Config as i32);
         }
     }
-    // A worker that becomes somebody else may not be able to read what the server needs from Python.
-    if config.workers > 1 || config.identity().is_another() {
-        share_memory(py, &config);
+    share_memory(py, &config);
+    Ok(master::run(config, surroundings, program))
+}
+
+/// What an import that has failed has to say.
+fn explain(py: Python<'_>, error: LoadError) -> String {
+    match error {
+        LoadError::Exit(status) => {
+            format!("The application ended the program with status {status} while it was loaded.")
+        }
+        LoadError::NotFound(message) => message,
+        LoadError::Failed { error, .. } => support::traceback(py, &error),
     }
-    heap::trim();
-    Ok(master::run(config, surroundings, &mut program))
 }
 
 /// Goes on in a daemon; the command that was started ends in here.
@@ -171,14 +171,18 @@ fn print(text: &str) -> i32 {
     }
 }
 
-/// Makes in the master what each worker would else make for itself.
+/// Makes in the master what each worker would else make for itself, if there are several. One that becomes
+/// somebody else may not be able to read what the server needs from Python.
 fn share_memory(py: Python<'_>, config: &Config) {
-    if !config.preload_app {
-        loader::import_common(py);
+    if config.workers > 1 || config.identity().is_another() {
+        if !config.preload_app {
+            loader::import_common(py);
+        }
+        if let Err(error) = wsgi::share(py) {
+            tracing::debug!("What requests need is not shared: {error}");
+        }
     }
-    if let Err(error) = wsgi::share(py) {
-        tracing::debug!("What requests need is not shared: {error}");
-    }
+    heap::trim();
 }
 
 /// Makes sure that large request bodies can be stored where the user wants them.
@@ -197,7 +201,7 @@ fn check_spill_directory(config: &Config) -> Result<(), Error> {
 }
 
 /// Imports the application and tells whether that works.
-fn check(py: Python<'_>, config: &Config) -> i32 {
+fn check_config(py: Python<'_>, config: &Config) -> i32 {
     let failed = |text: &str| {
         let _ = write!(std::io::stderr(), "\nError while loading the application:\n\n{text}\n");
         Exit::Config as i32
@@ -208,17 +212,6 @@ fn check(py: Python<'_>, config: &Config) -> i32 {
         Err(LoadError::NotFound(message)) => failed(&message),
         Err(LoadError::Failed { error, .. }) => failed(&support::traceback(py, &error)),
     }
-}
-
-/// A preloaded application that cannot be imported ends the start.
-fn preload_failed(py: Python<'_>, error: LoadError) -> i32 {
-    let text = match error {
-        LoadError::Exit(status) => return status,
-        LoadError::NotFound(message) => message,
-        LoadError::Failed { error, .. } => support::traceback(py, &error),
-    };
-    detach::say(&format!("{text}\n"));
-    Exit::Config as i32
 }
 
 /// Puts the directories of `pythonpath` at the front of `sys.path`; the last one ends up first.
@@ -254,12 +247,50 @@ struct Program {
 }
 
 impl Program {
-    /// Keeps the application for the workers.
-    fn preloaded(&mut self, py: Python<'_>, app: Py<PyAny>) -> Result<(), Error> {
-        self.hooks
-            .preloaded(py, &app)
-            .map_err(|error| Error::config(format!("the application cannot be kept: {error}")))?;
-        self.app = Some(app);
+    fn new(options: &[OsString], start: PathBuf, invoked: Start) -> Self {
+        Self {
+            options: options.to_vec(),
+            files: PythonConf::new(start.clone()),
+            start,
+            invoked,
+            app: None,
+            environment: environment::Exports::default(),
+            hooks: Hooks::default(),
+            entered: None,
+        }
+    }
+
+    /// Makes the process what a configuration wants it to be, but for its logs. The application must not see
+    /// `variables`.
+    fn equip(
+        &mut self,
+        py: Python<'_>,
+        config: &Config,
+        variables: &[&str],
+        begin: impl FnOnce(&mut Hooks, &Config) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        add_paths(py, config.pythonpath.as_deref())?;
+        logging::watch(py)
+            .map_err(|error| Error::config(format!("sys.meta_path cannot be used: {error}")))?;
+        environment::export(py, "SERVER_SOFTWARE", wsgi::identity::SERVER_SOFTWARE)?;
+        begin(&mut self.hooks, config)?;
+        environment::remove(py, variables)?;
+        self.environment.apply(py, &config.env()?)?;
+        if config.spew {
+            lines::start(py)
+                .map_err(|error| Error::config(format!("spew does not work: {error}")))?;
+        }
+        Ok(())
+    }
+
+    /// Loads the application for the workers, if the master is to do that.
+    fn preload(&mut self, py: Python<'_>, config: &Config) -> Result<(), LoadError> {
+        if config.preload_app && !config.reload {
+            let app = loader::load(py, config.application().unwrap_or_default())?;
+            let kept = self.hooks.preloaded(py, &app);
+            kept.map_err(|error| LoadError::from_exception(py, &error))?;
+            self.app = Some(app);
+        }
         Ok(())
     }
 
@@ -329,6 +360,10 @@ impl Host for Program {
 
     fn invocation(&self) -> Result<Invocation, Error> {
         self.invoked.invocation()
+    }
+
+    fn invocation_of_itself(&self) -> Invocation {
+        self.invoked.invocation_of_itself()
     }
 
     fn forget(&mut self, variables: &[&str]) {

@@ -7,6 +7,7 @@ mod bell;
 mod mark;
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use zerocopy::FromBytes;
@@ -54,6 +55,33 @@ impl Scoreboard {
     /// What the kernel answered when it was asked for the memory; `slots` must not be 0.
     pub fn new(slots: usize) -> io::Result<Self> {
         Ok(Self { slots: Shared::new(slots)? })
+    }
+
+    /// The one that another program had in this process.
+    ///
+    /// # Errors
+    /// It is something else, or has another number of slots.
+    pub fn adopt(file: OwnedFd, slots: usize) -> io::Result<Self> {
+        Ok(Self { slots: Shared::adopt(file, slots)? })
+    }
+
+    /// For [`Self::adopt`].
+    ///
+    /// # Errors
+    /// It cannot be passed on ([`Shared::file`]).
+    pub fn file(&self) -> io::Result<OwnedFd> {
+        self.slots.file()
+    }
+
+    /// In a forked worker: what only [`Self::file`] needs is closed.
+    pub fn close(&self) {
+        self.slots.close();
+    }
+
+    /// Bytes of a slot: programs that disagree about that cannot share a scoreboard.
+    #[must_use]
+    pub const fn slot_size() -> usize {
+        size_of::<Slot>()
     }
 
     /// # Panics

@@ -41,6 +41,19 @@ pub struct Birth<'a> {
     pub slot: usize,
 }
 
+/// What a master that goes on with the work of another program in its process tells its hooks.
+pub struct Resumed {
+    /// How many workers there are to be.
+    pub size: usize,
+    /// The listeners were passed in.
+    pub passed: bool,
+    /// Of [`Hooks::statistics`] before.
+    pub statistics: Option<String>,
+    /// Age, process id and place in the scoreboard of the workers that live.
+    pub workers: Vec<(u64, Pid, usize)>,
+    pub scoreboard: Arc<Scoreboard>,
+}
+
 /// Each method calls a hook, if the configuration in force has it, and keeps up to date what hooks
 /// get to see. By default nothing is there to be called.
 pub trait Hooks {
@@ -56,6 +69,15 @@ pub trait Hooks {
     fn starting(&mut self) -> Called {
         Ok(())
     }
+
+    /// What is to be known of the past when another program goes on with the work.
+    fn statistics(&self) -> Option<String> {
+        None
+    }
+
+    /// This master goes on with the work of another program; takes the place of [`Self::starting`] and
+    /// [`Self::ready`]. Nothing is called.
+    fn resumed(&mut self, _resumed: Resumed) {}
 
     /// `when_ready`: before the first fork. `passed` says whether the listeners were passed in.
     ///

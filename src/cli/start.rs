@@ -1,12 +1,16 @@
 //! How the program was started, so that it can be started once more.
 
 use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::fd::RawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
 
 use crate::app::Invocation;
 use crate::error::Error;
+use crate::sys::fd;
 
 /// Taken down before anything is changed.
 #[derive(Clone, Debug)]
@@ -16,7 +20,12 @@ pub struct Start {
     directory: PathBuf,
     /// Where the program was found by the system, if what it was called does not say where it is.
     executable: Option<PathBuf>,
+    /// What else was open.
+    descriptors: Vec<RawFd>,
 }
+
+/// Leads to the program that runs, even if it has been removed (proc(5)).
+const ITSELF: &str = "/proc/self/exe";
 
 impl Start {
     pub fn new(args: &[OsString], directory: &Path) -> Self {
@@ -25,6 +34,7 @@ impl Start {
             environment: std::env::vars_os().collect(),
             directory: directory.to_owned(),
             executable: None,
+            descriptors: fd::open_across_exec().unwrap_or_default(),
         };
         if start.program().is_none() {
             start.executable = std::env::current_exe().ok();
@@ -41,12 +51,25 @@ impl Start {
             let name = self.name().display();
             Error::config(format!("The program '{name}' cannot be found, or not be executed."))
         })?;
-        Ok(Invocation {
+        Ok(self.with(program))
+    }
+
+    /// The same with the program that runs, by its name as long as that leads there.
+    pub fn invocation_of_itself(&self) -> Invocation {
+        let identity = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino()));
+        let own = identity(Path::new(ITSELF)).ok();
+        let is_it = |path: &PathBuf| own.is_some() && identity(path).ok() == own;
+        self.with(self.program().filter(is_it).unwrap_or_else(|| ITSELF.into()))
+    }
+
+    fn with(&self, program: PathBuf) -> Invocation {
+        Invocation {
             program,
             args: self.args.clone(),
             environment: self.environment.clone(),
             directory: self.directory.clone(),
-        })
+            descriptors: self.descriptors.clone(),
+        }
     }
 
     fn name(&self) -> &OsStr {
@@ -76,7 +99,7 @@ fn is_executable(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, Permissions};
+    use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
@@ -89,6 +112,7 @@ mod tests {
             environment: environment.into_iter().collect(),
             directory: place.to_owned(),
             executable: None,
+            descriptors: Vec::new(),
         };
         let invocation = start.invocation().map_err(|error| error.to_string())?;
         assert_eq!(invocation.args, [name, "a"]);
@@ -124,8 +148,15 @@ mod tests {
     }
 
     #[test]
+    fn the_program_that_runs_is_found_even_if_another_one_has_its_name() {
+        let start = Start::new(&["/bin/sh".into()], Path::new("/"));
+        assert_eq!(start.invocation_of_itself().program, Path::new(ITSELF));
+    }
+
+    #[test]
     fn a_program_of_another_name_is_the_running_one() {
         let start = Start::new(&["no-such-program".into()], Path::new("/"));
+        assert_eq!(start.invocation_of_itself().program, std::env::current_exe().unwrap());
         assert_eq!(start.invocation().unwrap().program, std::env::current_exe().unwrap());
     }
 }

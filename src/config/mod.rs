@@ -23,7 +23,7 @@ mod words;
 
 use std::path::{Path, PathBuf};
 
-pub use layers::{ConfFile, Definitions, Loaded, early};
+pub use layers::{ConfFile, Definitions, Early, Loaded, early};
 pub use object::Object;
 pub use origin::Origin;
 pub use reference::help::likes_colours;

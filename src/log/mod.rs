@@ -83,6 +83,15 @@ pub fn reopen() {
     }
 }
 
+/// Sends the standard streams back to where they went at the start, for a program that takes the place of this
+/// one in the process; [`configure`] undoes that.
+pub fn hand_back() {
+    if let Some(logs) = LOGS.get() {
+        logs.captured.store(true, Ordering::Relaxed);
+        logs.capture(false);
+    }
+}
+
 /// The process ends without further ado: what a foreign logger has not dealt with is to be shown.
 pub fn flush() {
     if let Some(foreign) = LOGS.get().and_then(|logs| logs.foreign) {

@@ -1,6 +1,5 @@
 //! A worker's process from the fork to its end, around the life that the host gives it.
 
-use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::app::{Host, Seat};
@@ -44,15 +43,7 @@ const FAILED: i32 = 255;
 /// Runs the worker in the process just forked, with signals still `blocked`, and ends the process.
 /// Nothing of the master is ever run here, not even its destructors: they would remove files that
 /// belong to the master.
-pub fn run(
-    host: &mut dyn Host,
-    seat: Seat<'_>,
-    title: &str,
-    lifeline: Option<OwnedFd>,
-    blocked: Blocked,
-) -> ! {
-    // The write end of the lifeline is the master's alone: it closes when the master dies.
-    drop(lifeline);
+pub fn run(host: &mut dyn Host, seat: Seat<'_>, title: &str, blocked: Blocked) -> ! {
     let outcome = catch_unwind(AssertUnwindSafe(|| live(host, seat, title, blocked)));
     let status = outcome.unwrap_or_else(|panic| {
         tracing::error!(

@@ -33,7 +33,7 @@ impl Master<'_> {
         failure: &HookFailed,
         events: &mut VecDeque<Event>,
     ) -> Event {
-        if self.state.standing() == Standing::OnTrial && failure.exit.is_none() {
+        if self.state.is_on_trial() && failure.exit.is_none() {
             let why = format!("the hook pre_fork failed:\n{}", failure.traceback);
             return Event::ForkFailed { age, why: Some(why) };
         }

@@ -7,9 +7,11 @@
 //! looked after by the master, who puts its connections into the queue between workers.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::sockets::Sockets;
+use super::record::{Read, Reader, Writer};
+use super::sockets::{Sockets, restore_listener, save_listener};
 use super::workers::{Phase, Worker, Workers};
 use crate::error::Error;
 use crate::net::handoff::{Parcel, Payload, Queue, Sent};
@@ -36,6 +38,34 @@ impl Lanes {
     pub fn new(enabled: bool, backlog: u32, sockets: &mut Sockets) -> Self {
         let more = if enabled { sockets.take_lanes() } else { Vec::new() };
         Self { enabled, backlog, more, ..Self::default() }
+    }
+
+    /// A connection that waits for room in the queue is not part of it ([`Self::holds_one`]).
+    ///
+    /// # Errors
+    /// No descriptors are left.
+    pub fn save(&self, record: &mut Writer) -> io::Result<()> {
+        record.put(self.enabled);
+        record.put(self.backlog);
+        record.try_list(&self.more, |record, lane| record.try_list(lane, save_listener))?;
+        record.list(&self.owners, |record, (age, lanes)| {
+            record.put(age);
+            record.list(lanes, Writer::put);
+        });
+        Ok(())
+    }
+
+    pub fn restore(record: &mut Reader<'_>) -> Read<Self> {
+        Ok(Self {
+            enabled: record.flag()?,
+            backlog: record.number()?,
+            more: record.list(|record| record.list(restore_listener))?,
+            owners: record
+                .list(|record| Ok((record.number()?, record.list(Reader::number)?)))?
+                .into_iter()
+                .collect(),
+            held: None,
+        })
     }
 
     fn count(&self) -> usize {

@@ -61,6 +61,15 @@ impl PidFile {
         Ok(Self { path })
     }
 
+    /// The one that another program had in this process.
+    pub fn kept(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Whether `path`, as a user writes it, means this file.
     pub fn is_at(&self, path: &str) -> bool {
         std::path::absolute(path).is_ok_and(|path| path == self.path)

@@ -9,26 +9,45 @@ use crate::error::Error;
 use crate::log;
 
 impl Master<'_> {
-    /// Reads the configuration anew and puts it in force for workers forked from now on. It stays on
-    /// trial until [`Self::commit`] or [`Self::rollback`].
+    /// Reads the configuration anew and puts it in force for workers forked from now on. If the master
+    /// is to load the application, a check of both is started instead: it cannot load what it has
+    /// loaded before.
     pub(super) fn read_config(&mut self) -> Event {
-        match self.try_read_config() {
-            Ok(()) => Event::ConfigRead(policy(&self.config)),
+        if self.lacks.is_some() || preloads(&self.config) {
+            return self.start_check();
+        }
+        match self.host.read_config() {
+            Ok(config) if preloads(&config) => {
+                self.host.restore(&self.config);
+                self.start_check()
+            }
+            Ok(config) => self.try_out(config),
             Err(error) => {
-                self.service.reload_failed();
-                Event::ConfigRefused(error.to_string())
+                self.host.restore(&self.config);
+                self.refuse(&error)
             }
         }
     }
 
-    fn try_read_config(&mut self) -> Result<(), Error> {
-        let read = self.host.read_config().and_then(|config| {
-            forms::check_identity(&config)?;
-            let changed = self.sockets.change(&config.bind, forms::sockets(&config))?;
-            self.lanes.follow(&self.sockets);
-            Ok((config, changed))
-        });
-        let (config, changed) = read.inspect_err(|_| self.host.restore(&self.config))?;
+    /// Puts a configuration in force for workers forked from now on. It stays on trial until
+    /// [`Self::commit`] or [`Self::rollback`].
+    pub(super) fn try_out(&mut self, config: Config) -> Event {
+        match self.put_in_force(config) {
+            Ok(()) => Event::ConfigRead(policy(&self.config)),
+            Err(error) => self.refuse(&error),
+        }
+    }
+
+    fn refuse(&mut self, error: &Error) -> Event {
+        self.service.reload_failed();
+        Event::ConfigRefused(error.to_string())
+    }
+
+    fn put_in_force(&mut self, config: Config) -> Result<(), Error> {
+        let changed = forms::check_identity(&config)
+            .and_then(|()| self.sockets.change(&config.bind, forms::sockets(&config)))
+            .inspect_err(|_| self.host.restore(&self.config))?;
+        self.lanes.follow(&self.sockets);
         enforce_logs(&config);
         log_configuration(&config);
         if changed {
@@ -42,12 +61,6 @@ impl Master<'_> {
             )));
         }
         self.enforce(&config);
-        if self.config.preload_app && !self.config.reload {
-            tracing::warn!(
-                "preload_app: the new workers get the application that the master has loaded before. \
-                 To load it anew, start a new master with USR2, then end this one with TERM."
-            );
-        }
         let before = std::mem::replace(&mut self.config, config);
         self.before.get_or_insert(before);
         Ok(())
@@ -110,8 +123,13 @@ impl Master<'_> {
     }
 }
 
+/// Whether the master loads the application.
+fn preloads(config: &Config) -> bool {
+    config.preload_app && !config.reload
+}
+
 /// Has the logs go where the configuration wants them; if that cannot be, they stay as they are.
-fn enforce_logs(config: &Config) {
+pub(super) fn enforce_logs(config: &Config) {
     if let Err(error) = log::configure(config) {
         tracing::error!(
             "reloading the logger configuration failed, keeping the previous one: {error}"

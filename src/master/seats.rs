@@ -11,6 +11,17 @@ impl Seats {
         Self { ages: vec![None; slots] }
     }
 
+    /// With the slots of these workers taken.
+    pub fn with(slots: usize, taken: &[(usize, u64)]) -> Self {
+        let mut seats = Self::new(slots);
+        for (slot, age) in taken {
+            if let Some(place) = seats.ages.get_mut(*slot) {
+                *place = Some(*age);
+            }
+        }
+        seats
+    }
+
     /// Gives the worker a free slot; `None` when all are taken.
     pub fn take(&mut self, age: u64) -> Option<usize> {
         let slot = self.ages.iter().position(Option::is_none)?;
@@ -43,5 +54,7 @@ mod tests {
         assert_eq!(seats.release(1), None);
         assert_eq!(seats.take(3), Some(0));
         assert_eq!(seats.taken().collect::<Vec<_>>(), [(0, 3), (1, 2)]);
+        let mut again = Seats::with(3, &seats.taken().collect::<Vec<_>>());
+        assert_eq!((again.take(4), again.take(5)), (Some(2), None));
     }
 }

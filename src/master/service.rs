@@ -1,14 +1,17 @@
 //! What the service manager is told that started the server, if one did: `sd_notify(3)`.
 
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::Duration;
 
 use super::adoption;
+use super::record::{Malformed, Read, Reader, Writer};
 use super::state::Standing;
 use crate::sys::notify::notify;
 use crate::sys::process::{self, Pid};
 
 /// Variables of which a worker must know nothing: it is the master that speaks for the service.
-const VARIABLES: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
+pub const VARIABLES: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
 
 /// The service, as its manager knows it.
 #[derive(Debug, Default)]
@@ -59,6 +62,32 @@ impl Service {
             due: Duration::ZERO,
         });
         Self { manager: Some(manager), watchdog: every, silent: !speaks, ..Self::default() }
+    }
+
+    /// What the manager has been told. What it wants to hear is in the environment.
+    pub fn save(&self, record: &mut Writer) {
+        record.put(match self.phase {
+            Phase::Starting => 0,
+            Phase::Serving => 1,
+            Phase::Reloading => 2,
+            Phase::Stopping => 3,
+        });
+        record.put(&self.status);
+        record.put(self.silent);
+    }
+
+    /// To be called with the manager that the environment names.
+    pub fn restore(&mut self, record: &mut Reader<'_>) -> Read<()> {
+        self.phase = match record.number()? {
+            0 => Phase::Starting,
+            1 => Phase::Serving,
+            2 => Phase::Reloading,
+            3 => Phase::Stopping,
+            _ => return Err(Malformed),
+        };
+        self.status = record.text()?;
+        self.silent = record.flag()?;
+        Ok(())
     }
 
     /// The variables to take out of the environment.
@@ -112,8 +141,8 @@ impl Service {
         }
         let phase = match standing {
             Standing::Starting => return,
-            Standing::OnTrial if self.phase == Phase::Starting => return,
-            Standing::OnTrial => Phase::Reloading,
+            Standing::Reloading if self.phase == Phase::Starting => return,
+            Standing::Reloading => Phase::Reloading,
             Standing::Serving => Phase::Serving,
             Standing::Stopping => Phase::Stopping,
         };
@@ -144,6 +173,26 @@ impl Service {
             watchdog.due = now + watchdog.every;
             self.send("WATCHDOG=1");
         }
+    }
+
+    /// Does something that may take a while, and gives signs of life in the meantime.
+    pub fn meanwhile<R>(&self, work: impl FnOnce() -> R) -> R {
+        let Some(watchdog) = &self.watchdog else { return work() };
+        let (over, end) = mpsc::channel::<()>();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                // The last sign may have been a while ago. It ends with what it waits for.
+                loop {
+                    self.send("WATCHDOG=1");
+                    if end.recv_timeout(watchdog.every) != Err(RecvTimeoutError::Timeout) {
+                        break;
+                    }
+                }
+            });
+            let result = work();
+            drop(over);
+            result
+        })
     }
 
     fn send(&self, message: &str) {
@@ -208,12 +257,12 @@ mod tests {
         let service = &mut manager.service;
         service.update(Standing::Starting, 2);
         service.reloading(Duration::from_secs(1));
-        service.update(Standing::OnTrial, 2);
+        service.update(Standing::Reloading, 2);
         for workers in [2, 2, 1] {
             service.update(Standing::Serving, workers);
         }
         service.reloading(Duration::from_millis(1500));
-        service.update(Standing::OnTrial, 2);
+        service.update(Standing::Reloading, 2);
         service.update(Standing::Serving, 2);
         service.reloading(Duration::from_secs(2));
         service.reload_failed();

@@ -1,11 +1,14 @@
 //! The listening sockets of the pool, and how a reload changes them.
 
-use std::os::fd::RawFd;
+use std::io;
+use std::os::fd::{AsFd, RawFd};
+use std::path::PathBuf;
 
+use super::record::{Malformed, Read, Reader, Writer};
 use crate::error::Error;
 use crate::net::address::Address;
 use crate::net::inherit::Passed;
-use crate::net::listener::{Listener, Opening};
+use crate::net::listener::{Listener, Opening, SocketFile};
 
 /// What to listen at and the sockets for it.
 pub struct Sockets {
@@ -230,6 +233,94 @@ impl Sockets {
         }
         self.before = Some(Before { addresses: original, unused });
     }
+}
+
+impl Sockets {
+    /// # Errors
+    /// No descriptors are left.
+    pub fn save(&self, record: &mut Writer) -> io::Result<()> {
+        record.list(&self.addresses, save_address);
+        record.try_list(&self.listeners, save_listener)?;
+        record.put(u8::from(self.before.is_some()));
+        if let Some(before) = &self.before {
+            record.list(&before.addresses, save_address);
+            record.try_list(&before.unused, |record, (address, listener)| {
+                save_address(record, address);
+                save_listener(record, listener)
+            })?;
+        }
+        record.put(self.activated);
+        Ok(())
+    }
+
+    pub fn restore(record: &mut Reader<'_>) -> Read<Self> {
+        Ok(Self {
+            addresses: record.list(restore_address)?,
+            listeners: record.list(restore_listener)?,
+            before: record.option(|record| {
+                let pair = |record: &mut Reader<'_>| {
+                    Ok((restore_address(record)?, restore_listener(record)?))
+                };
+                Ok(Before { addresses: record.list(restore_address)?, unused: record.list(pair)? })
+            })?,
+            activated: record.flag()?,
+            shared: false,
+        })
+    }
+}
+
+fn save_address(record: &mut Writer, address: &Address) {
+    match address {
+        Address::Tcp { host, port } => {
+            record.put(0);
+            record.put(host);
+            record.put(port);
+        }
+        Address::Unix(path) => {
+            record.put(1);
+            record.put(path.display());
+        }
+        Address::Abstract(name) => {
+            record.put(2);
+            record.put(name);
+        }
+        Address::Fd(number) => {
+            record.put(3);
+            record.put(number);
+        }
+    }
+}
+
+fn restore_address(record: &mut Reader<'_>) -> Read<Address> {
+    Ok(match record.number()? {
+        0 => Address::Tcp { host: record.text()?, port: record.number()? },
+        1 => Address::Unix(record.text()?.into()),
+        2 => Address::Abstract(record.text()?),
+        3 => Address::Fd(record.number()?),
+        _ => return Err(Malformed),
+    })
+}
+
+/// Also for those of [`super::lanes`].
+pub fn save_listener(record: &mut Writer, listener: &Listener) -> io::Result<()> {
+    record.descriptor(listener.as_fd())?;
+    // A file whose path is no text stays where it is at the end.
+    let file = listener.file().filter(|file| file.path.to_str().is_some());
+    record.option(file, |record, file| {
+        record.put(file.path.display());
+        record.put(file.device);
+        record.put(file.inode);
+    });
+    Ok(())
+}
+
+pub fn restore_listener(record: &mut Reader<'_>) -> Read<Listener> {
+    let fd = record.descriptor()?;
+    let file = record.option(|record| {
+        let path = PathBuf::from(record.text()?);
+        Ok(SocketFile { path, device: record.number()?, inode: record.number()? })
+    })?;
+    Listener::adopt(fd, file).map_err(|_| Malformed)
 }
 
 fn parse(bind: &[String]) -> Result<Vec<Address>, Error> {

@@ -1,7 +1,9 @@
 //! What the process that started the server has prepared for it.
 
+use std::ffi::OsString;
 use std::os::fd::RawFd;
 
+use super::renewal::Renewal;
 use super::service::Service;
 use super::upgrade::{self, Predecessor};
 use crate::error::Error;
@@ -9,7 +11,7 @@ use crate::net::inherit::{self, Passed};
 use crate::sys::process::Pid;
 
 /// Sockets that were passed in, a master to follow, and a service manager that wants to be told how the service is.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Surroundings {
     pub(super) passed: Vec<Passed>,
     pub(super) predecessor: Option<Predecessor>,
@@ -18,15 +20,21 @@ pub struct Surroundings {
     pub(super) service: Service,
     /// The variables that say so.
     read: Vec<&'static str>,
+    /// The work that this program is to go on with.
+    pub(super) renewal: Option<Box<Renewal>>,
 }
 
 impl Surroundings {
     /// Reads the environment of this process, whose id is `pid`: to be called before it forks, since
-    /// the variables say whom they are meant for.
+    /// the variables say whom they are meant for. `take` takes out a variable.
     ///
     /// # Errors
     /// A variable has a value that it cannot have.
-    pub fn read(variable: &dyn Fn(&str) -> Option<String>, pid: Pid) -> Result<Self, Error> {
+    pub fn read(
+        variable: &dyn Fn(&str) -> Option<String>,
+        take: &dyn Fn(&str) -> Option<OsString>,
+        pid: Pid,
+    ) -> Result<Self, Error> {
         let passed = inherit::read(variable, pid)?;
         let mut read = Vec::new();
         if passed.is_some() {
@@ -38,14 +46,30 @@ impl Surroundings {
         if !passed_on.is_empty() {
             read.push(upgrade::FDS);
         }
-        let service = Service::read(variable, pid, predecessor.is_none());
+        let mut service = Service::read(variable, pid, predecessor.is_none());
         read.extend(service.variables());
-        Ok(Self { passed: passed.unwrap_or_default(), predecessor, passed_on, service, read })
+        let renewal = Renewal::read(take, predecessor.is_some(), &mut service)?.map(Box::new);
+        if renewal.is_some() {
+            // Some may be left of how the program before this one was started.
+            read.extend(inherit::VARIABLES);
+        }
+        let passed = passed.unwrap_or_default();
+        Ok(Self { passed, predecessor, passed_on, service, read, renewal })
     }
 
     /// The variables that were read and that no process after this one must read again.
     pub fn variables(&self) -> Vec<&'static str> {
         self.read.clone()
+    }
+
+    /// Whether this program goes on with the work of another one in the same process.
+    pub fn is_renewed(&self) -> bool {
+        self.renewal.is_some()
+    }
+
+    /// Does something that may take a while, of which the service manager is not to think that the server hangs.
+    pub fn meanwhile<R>(&self, work: impl FnOnce() -> R) -> R {
+        self.service.meanwhile(work)
     }
 
     /// Whether a service manager wants to be told how the service is.

@@ -5,7 +5,9 @@
 //! generation of a reload is *unproven* until one of its workers is ready; until then the old one
 //! serves untouched, and it stays for good if no worker of the new one ever gets ready.
 
+mod checking;
 mod events;
+mod passing;
 mod pool;
 mod recycling;
 mod stopping;
@@ -26,6 +28,7 @@ use super::workers::{Phase, Worker, Workers};
 use crate::error::Exit;
 use crate::sys::process::{Ended, Pid};
 use crate::sys::signal::Signal;
+use checking::Check;
 pub use events::{Action, Event, Level, Policy, Recycling, Sight, Standing};
 use stopping::Stopping;
 pub use upgrade::Relatives;
@@ -64,6 +67,10 @@ pub struct State {
     stopping: Option<Stopping>,
     relatives: Relatives,
     suspects: Suspects,
+    /// A reload that is being checked.
+    check: Option<Check>,
+    /// Checks that were ended, and have not been reaped.
+    dropped_checks: Vec<Pid>,
     /// When the memory of workers is to be looked at.
     next_sample: Duration,
     /// Workers that go now leave none behind.
@@ -91,6 +98,8 @@ impl State {
             stopping: None,
             relatives: Relatives::new(has_predecessor),
             suspects: Suspects::default(),
+            check: None,
+            dropped_checks: Vec::new(),
             next_sample: Duration::ZERO,
             last: false,
             logged_count: None,
@@ -108,15 +117,20 @@ impl State {
     }
 
     pub fn standing(&self) -> Standing {
-        if self.stopping.is_some() || self.leaving.is_some() {
+        if self.is_ending() {
             Standing::Stopping
-        } else if self.fallback.is_some() {
-            Standing::OnTrial
+        } else if self.is_on_trial() || self.check.is_some() {
+            Standing::Reloading
         } else if self.ever_ready || (self.started && self.size == 0) {
             Standing::Serving
         } else {
             Standing::Starting
         }
+    }
+
+    /// Whether the generation of workers forked now has yet to prove itself.
+    pub fn is_on_trial(&self) -> bool {
+        self.fallback.is_some()
     }
 
     pub fn is_stopping(&self) -> bool {
@@ -147,14 +161,13 @@ impl State {
             Event::SuccessorFailed(why) => self.successor_failed(&why),
             Event::PredecessorEnded => self.promote(),
             Event::ConfigRead(policy) => self.config_read(policy, now),
-            Event::ConfigRefused(why) => self.log(
-                Level::Error,
-                format!("{why}\nThe configuration in force stays as it is; the workers go on."),
-            ),
+            Event::ConfigRefused(why) => self.config_refused(&why),
+            Event::CheckStarted(pid) => self.check_started(pid, now),
             Event::Resized(size) => self.resize(size),
             Event::Failed(status) => self.fail(status, now),
         }
         self.leave_in_time(now);
+        self.hurry_check(now);
         if self.stopping.is_some() {
             self.go_on_stopping(now);
         } else if self.started {
@@ -175,7 +188,7 @@ impl State {
             .filter(|worker| self.tests_backoff(worker))
             .map(|worker| worker.started + HEALTHY_AFTER);
         let workers = self.workers.iter().filter_map(|worker| self.due(worker));
-        let own = self.leaving.into_iter().chain(self.recycling_due());
+        let own = self.leaving.into_iter().chain(self.recycling_due()).chain(self.check_due());
         fork.into_iter().chain(health).chain(workers).chain(own).min()
     }
 
@@ -205,6 +218,7 @@ impl State {
             Signal::INT | Signal::QUIT => self.stop(Signal::QUIT, Exit::Ok as i32, None, now),
             Signal::HUP => {
                 self.log(Level::Info, format!("Hang up: {}", self.relatives.name()));
+                self.drop_check();
                 self.actions.push(Action::ReadConfig);
             }
             Signal::TTIN => {
@@ -248,6 +262,9 @@ impl State {
 
     fn ended(&mut self, pid: Pid, how: Ended, now: Duration) {
         let Some(worker) = self.workers.remove_pid(pid) else {
+            if self.check_ended(pid, how) {
+                return;
+            }
             if self.relatives.is_successor(pid) {
                 return self.successor_ended(pid, how);
             }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::record::{Read, Reader, Writer};
 use crate::sys::oom::Kills;
 
 /// What is counted for longer than this before a worker is found dead is not about that worker.
@@ -44,6 +45,28 @@ impl Suspects {
         }
         self.open = self.open.saturating_add(more);
         self.last = kills.map(|kills| (kills, now));
+    }
+
+    pub fn save(&self, record: &mut Writer) {
+        record.option(self.last, |record, (kills, at)| {
+            let (in_group, count) = match kills {
+                Kills::InGroup(count) => (true, count),
+                Kills::Anywhere(count) => (false, count),
+            };
+            record.put(in_group);
+            record.put(count);
+            record.time(at);
+        });
+        record.put(self.open);
+    }
+
+    pub fn restore(record: &mut Reader<'_>) -> Read<Self> {
+        let last = record.option(|record| {
+            let (in_group, count) = (record.flag()?, record.number()?);
+            let kills = if in_group { Kills::InGroup(count) } else { Kills::Anywhere(count) };
+            Ok((kills, record.time()?))
+        })?;
+        Ok(Self { last, open: record.number()? })
     }
 
     /// Whom one more dead worker is put down to.
@@ -89,6 +112,18 @@ mod tests {
         assert_eq!(suspects.accuse(), Suspect::OomKiller);
         suspects.look(Some(Kills::InGroup(5)), 120 * SECOND);
         assert_eq!(suspects.accuse(), Suspect::SomebodyElse);
+    }
+
+    #[test]
+    fn what_is_known_passes_to_another_program() {
+        let suspects = after(Some(Kills::InGroup(3)), Some(Kills::InGroup(5)));
+        let mut record = Writer::default();
+        suspects.save(&mut record);
+        let mut again = Suspects::restore(&mut Reader::new(record.text())).unwrap();
+        again.look(Some(Kills::InGroup(6)), 101 * SECOND);
+        let accused = [0; 4].map(|_| again.accuse());
+        assert_eq!(accused[..3], [Suspect::OomKiller; 3]);
+        assert_eq!(accused[3], Suspect::SomebodyElse);
     }
 
     #[test]

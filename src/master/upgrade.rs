@@ -20,6 +20,7 @@ use super::state::Event;
 use crate::app::{Host, Invocation};
 use crate::config::Config;
 use crate::error::{Error, panic_text, reason};
+use crate::log;
 use crate::net::inherit::FIRST;
 use crate::sys::process::{self, Fork, Pid};
 use crate::sys::signal::{self, Blocked, Pipe};
@@ -29,6 +30,9 @@ use crate::sys::{exec, fd, proctitle};
 pub const PID: &str = "GUNICORN_PID";
 /// The descriptors of its listening sockets, separated by commas.
 pub const FDS: &str = "GUNICORN_FD";
+
+/// What one master tells another, and nobody else.
+pub const VARIABLES: [&str; 4] = [PID, FDS, "LISTEN_PID", "LISTEN_FDS"];
 
 /// Exit status of a process that could not become a new master.
 const FAILED: i32 = 1;
@@ -139,8 +143,7 @@ impl Master<'_> {
         let blocked = signal::block_all();
         let event = match process::fork() {
             Ok(Fork::Child) => {
-                // The write end is the master's alone: it closes when the master dies.
-                drop(self.lifeline.1.take());
+                self.commons.leave_master();
                 let sockets = (&self.sockets, &self.lanes);
                 become_master(self.host, own, invocation, sockets, blocked)
             }
@@ -192,7 +195,7 @@ fn replace(
     invocation: Invocation,
     (sockets, lanes): (&Sockets, &Lanes),
 ) -> io::Result<Infallible> {
-    let Invocation { program, args, environment, directory } = invocation;
+    let Invocation { program, args, environment, directory, .. } = invocation;
     let listeners: Vec<BorrowedFd<'_>> =
         sockets.listeners().iter().chain(lanes.more()).map(AsFd::as_fd).collect();
     let mut announced = vec![(PID, old.to_string())];
@@ -206,6 +209,7 @@ fn replace(
         announced.push((FDS, numbers.join(",")));
         listeners.iter().try_for_each(|listener| fd::keep_across_exec(*listener))?;
     }
+    log::hand_back();
     env::set_current_dir(directory)?;
     exec::replace(&program, &args, &with(environment, old, &announced))
 }
@@ -222,9 +226,17 @@ fn with(
             *value = process::getpid().to_string().into();
         }
     }
-    let stale = [PID, FDS, "LISTEN_PID", "LISTEN_FDS"].map(OsStr::new);
-    environment.retain(|(name, _)| !stale.contains(&name.as_os_str()));
+    environment = without(environment, &VARIABLES);
     environment.extend(announced.iter().map(|(name, value)| (name.into(), value.into())));
+    environment
+}
+
+/// The environment without these variables.
+pub fn without(
+    mut environment: Vec<(OsString, OsString)>,
+    names: &[&str],
+) -> Vec<(OsString, OsString)> {
+    environment.retain(|(name, _)| !names.iter().any(|stale| name == OsStr::new(stale)));
     environment
 }
 

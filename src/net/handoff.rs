@@ -120,6 +120,24 @@ impl Queue {
     /// The error of socketpair(2).
     pub fn with_room(bytes: usize) -> io::Result<Self> {
         let (receiving, sending) = scm::pair()?;
+        Self::of(receiving, sending, bytes)
+    }
+
+    /// The one that another program had in this process, of its [`Self::ends`].
+    ///
+    /// # Errors
+    /// They are no sockets.
+    pub fn adopt([receiving, sending]: [OwnedFd; 2]) -> io::Result<Self> {
+        Self::of(receiving, sending, SEND_BUFFER)
+    }
+
+    /// Where connections come out, and where they are put in.
+    #[must_use]
+    pub fn ends(&self) -> [BorrowedFd<'_>; 2] {
+        [self.receiving.as_fd(), self.sending.as_fd()]
+    }
+
+    fn of(receiving: OwnedFd, sending: OwnedFd, bytes: usize) -> io::Result<Self> {
         let limit = scm::raise_send_buffer(&sending, bytes)?;
         let inline = (limit / SHARE).min(MAX_MESSAGE).saturating_sub(wire::HEADER);
         Ok(Self { receiving, sending, limit, inline })

@@ -83,11 +83,11 @@ pub struct Listener {
 }
 
 /// A socket file and what tells it from another one of the same name.
-#[derive(Debug)]
-struct SocketFile {
-    path: PathBuf,
-    device: u64,
-    inode: u64,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketFile {
+    pub path: PathBuf,
+    pub device: u64,
+    pub inode: u64,
 }
 
 impl Listener {
@@ -139,6 +139,23 @@ impl Listener {
             listener.file = Some(SocketFile { path, device: found.dev(), inode: found.ino() });
         }
         Ok(listener)
+    }
+
+    /// Takes over a socket that another program had in this process, and the file it had made.
+    ///
+    /// # Errors
+    /// It is no such socket; a sentence for the user.
+    pub fn adopt(fd: OwnedFd, file: Option<SocketFile>) -> Result<Self, Error> {
+        let number = fd.as_raw_fd();
+        // It listens already.
+        Self::finish(fd, file, 1)
+            .map_err(|failure| Error::config(failure.explain(&Address::Fd(number))))
+    }
+
+    /// The socket file, if this process made it.
+    #[must_use]
+    pub fn file(&self) -> Option<&SocketFile> {
+        self.file.as_ref()
     }
 
     /// What it listens at.

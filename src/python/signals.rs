@@ -126,6 +126,53 @@ pub fn in_import<R>(load: impl FnOnce() -> R) -> R {
     result
 }
 
+/// What ends the server.
+const ENDING: [Signal; 3] = [Signal::TERM, Signal::INT, Signal::QUIT];
+
+/// Brackets the import of the application in a master that has workers already, and whose signals, `signals`,
+/// go into the pipe of the process. Until now they must have been held back; from now on they arrive, and one
+/// that ends the server ends the import.
+pub fn in_master<R>(py: Python<'_>, signals: &[Signal], load: impl FnOnce() -> R) -> R {
+    let stop = |_: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| -> PyResult<()> {
+        Err(PySystemExit::new_err(0))
+    };
+    let stopping = || -> PyResult<Py<PyAny>> {
+        let handler = PyCFunction::new_closure(py, None, None, stop)?.into_any();
+        let module = py.import("signal")?;
+        for signal in ENDING {
+            module.call_method1("signal", (signal.raw(), &handler))?;
+        }
+        Ok(handler.unbind())
+    };
+    let stopping = told(stopping());
+    // Over those of Python, also where there are none.
+    told(Pipe::install(signals));
+    signal::on_signal(stopping.is_some().then_some(interrupt));
+    signal::unblock_all();
+    let result = in_import(load);
+    let _blocked = signal::block_all();
+    signal::on_signal(None);
+    if let Some(stopping) = stopping {
+        let restore = || -> PyResult<()> {
+            let module = py.import("signal")?;
+            for signal in ENDING {
+                // Unless the application has one of its own.
+                if module.call_method1("getsignal", (signal.raw(),))?.is(&stopping) {
+                    module.call_method1("signal", (signal.raw(), module.getattr("SIG_DFL")?))?;
+                }
+            }
+            Ok(())
+        };
+        told(restore());
+    }
+    told(Pipe::install(signals));
+    result
+}
+
+fn told<T, E: std::fmt::Display>(result: Result<T, E>) -> Option<T> {
+    result.inspect_err(|error| tracing::warn!("The server may not stop in time: {error}")).ok()
+}
+
 /// Runs in the signal handler: has Python call [`handle`] if a request is to be ended.
 fn interrupt(number: i32) {
     let urgent = [Signal::INT, Signal::QUIT, Signal::ABRT].map(Signal::raw).contains(&number);

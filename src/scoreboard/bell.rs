@@ -1,7 +1,7 @@
 //! What master and workers tell each other besides what is in the slots.
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use crate::sys::ring::Ring;
@@ -22,6 +22,27 @@ impl Bell {
     /// What the kernel answered: no descriptor or no memory left.
     pub fn new() -> io::Result<Self> {
         Ok(Self { ring: Ring::new()?, armed: Shared::new(1)? })
+    }
+
+    /// The one that another program had in this process, of its [`Self::parts`].
+    ///
+    /// # Errors
+    /// They are something else.
+    pub fn adopt([ring, armed]: [OwnedFd; 2]) -> io::Result<Self> {
+        Ok(Self { ring: Ring::adopt(ring), armed: Shared::adopt(armed, 1)? })
+    }
+
+    /// Duplicates of what it consists of.
+    ///
+    /// # Errors
+    /// It cannot be passed on ([`Shared::file`]).
+    pub fn parts(&self) -> io::Result<[OwnedFd; 2]> {
+        Ok([self.ring.fd().try_clone_to_owned()?, self.armed.file()?])
+    }
+
+    /// In a forked worker: what only [`Self::parts`] needs is closed.
+    pub fn close(&self) {
+        self.armed.close();
     }
 
     pub fn arm(&self) {
@@ -76,6 +97,27 @@ impl StopFlag {
     /// What the kernel answered: no descriptor or no memory left.
     pub fn new() -> io::Result<Self> {
         Ok(Self { set: Shared::new(1)? })
+    }
+
+    /// The one that another program had in this process.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn adopt(file: OwnedFd) -> io::Result<Self> {
+        Ok(Self { set: Shared::adopt(file, 1)? })
+    }
+
+    /// For [`Self::adopt`].
+    ///
+    /// # Errors
+    /// It cannot be passed on ([`Shared::file`]).
+    pub fn file(&self) -> io::Result<OwnedFd> {
+        self.set.file()
+    }
+
+    /// In a forked worker: what only [`Self::file`] needs is closed.
+    pub fn close(&self) {
+        self.set.close();
     }
 
     /// For the master, a while before it stops.

@@ -69,6 +69,40 @@ pub fn place_for_exec(sources: &[BorrowedFd<'_>], first: RawFd) -> io::Result<()
     Ok(())
 }
 
+/// Has all descriptors that are open now closed at `exec`, but for the standard streams and those in `kept`:
+/// also what the libraries of an application have left open to whatever program comes next.
+///
+/// # Errors
+/// They cannot be listed (proc(5)).
+pub fn close_others_at_exec(kept: &[RawFd]) -> io::Result<()> {
+    for number in open()? {
+        if number > libc::STDERR_FILENO && !kept.contains(&number) {
+            // SAFETY: plain numbers; one that is not open any more is reported as an error.
+            unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+    }
+    Ok(())
+}
+
+/// The descriptors that stay open at `exec`, the standard streams not among them: at the start of a program,
+/// those that it was given.
+///
+/// # Errors
+/// They cannot be listed (proc(5)).
+pub fn open_across_exec() -> io::Result<Vec<RawFd>> {
+    let stays = |number: &RawFd| {
+        // SAFETY: as above.
+        let flags = unsafe { libc::fcntl(*number, libc::F_GETFD) };
+        *number > libc::STDERR_FILENO && flags >= 0 && flags & libc::FD_CLOEXEC == 0
+    };
+    Ok(open()?.into_iter().filter(stays).collect())
+}
+
+fn open() -> io::Result<Vec<RawFd>> {
+    let entries = std::fs::read_dir("/proc/self/fd")?;
+    Ok(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+}
+
 /// Raises the limit of open descriptors to the most the process may have (`RLIMIT_NOFILE`).
 ///
 /// # Errors
@@ -132,8 +166,8 @@ mod tests {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
     use super::{
-        columns, duplicate, ensure_room, has_room_at_the_top, keep_across_exec, place_for_exec,
-        raise_limit, redirect,
+        close_others_at_exec, columns, duplicate, ensure_room, has_room_at_the_top,
+        keep_across_exec, open_across_exec, place_for_exec, raise_limit, redirect,
     };
     use crate::sys::testing::alone;
 
@@ -194,6 +228,11 @@ mod tests {
             keep_across_exec(other.as_fd()).unwrap();
             let flags = fcntl(&other, FcntlArg::F_GETFD).unwrap();
             assert_eq!(flags & libc::FD_CLOEXEC, 0);
+            let passed = open_across_exec().unwrap();
+            assert!(passed.contains(&first) && passed.contains(&other.as_raw_fd()));
+            close_others_at_exec(&[first]).unwrap();
+            let passed = open_across_exec().unwrap();
+            assert!(passed.contains(&first) && !passed.contains(&other.as_raw_fd()));
         });
     }
 

@@ -7,7 +7,6 @@ pub mod cgroup;
 pub mod cpus;
 pub mod datagram;
 pub mod detach;
-#[cfg(test)]
 pub mod env;
 pub mod epoll;
 pub mod exec;

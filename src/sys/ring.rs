@@ -1,7 +1,7 @@
 //! Waking a thread that waits for descriptors: eventfd(2).
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
@@ -14,6 +14,12 @@ impl Ring {
     pub fn new() -> io::Result<Self> {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         Ok(Self(EventFd::from_flags(flags)?))
+    }
+
+    /// The one that another program had in this process.
+    pub fn adopt(fd: OwnedFd) -> Self {
+        // SAFETY: at worst it is something else; then reading and writing fail, and it never rings.
+        Self(unsafe { EventFd::from_owned_fd(fd) })
     }
 
     pub fn ring(&self) {

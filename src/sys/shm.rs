@@ -1,23 +1,36 @@
-//! Anonymous memory that a process shares with the children it forks.
+//! Memory that a process shares with the children it forks, and that outlives `exec`.
 
 use std::io;
 use std::marker::PhantomData;
 use std::num::NonZeroUsize;
 use std::ops::Deref;
+use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicI32, Ordering};
 
-use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+use nix::errno::Errno;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
+use nix::sys::stat::fstat;
+use nix::unistd::ftruncate;
 use zerocopy::FromBytes;
 
+/// No descriptor.
+const NONE: RawFd = -1;
+
 /// A fixed number of `T`, all zero at first, seen by this process and by every process forked from
-/// it after the call (`mmap(2)` with `MAP_SHARED | MAP_ANONYMOUS`; a file in memory would be subject
-/// to the limit of file sizes). What is never written takes no memory.
+/// it after the call. What is never written takes no memory.
+///
+/// It is a file in memory (`memfd_create(2)`), so that a program that takes this one's place in the process
+/// can map it again. Where the limit of file sizes forbids that it is anonymous.
 ///
 /// `FromBytes` says that any content is a valid `T`, so whatever a process wrote before it died can
 /// be read; `Sync` says that others may write while we read, which leaves atomics.
 pub struct Shared<T> {
     start: NonNull<T>,
     len: usize,
+    /// The descriptor of the file, unless it has none or [`Self::close`] was called.
+    file: AtomicI32,
     owns: PhantomData<T>,
 }
 
@@ -27,17 +40,70 @@ impl<T: FromBytes + Sync> Shared<T> {
     /// # Errors
     /// No memory.
     pub fn new(len: usize) -> io::Result<Self> {
-        const { assert!(align_of::<T>() <= 4096, "a mapping is aligned to a page, not more") };
-        let size = size_of::<T>()
-            .checked_mul(len)
-            .and_then(NonZeroUsize::new)
-            .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let size = Self::size(len)?;
+        let file = || -> nix::Result<OwnedFd> {
+            let file = memfd_create("rgunicorn-shared", MFdFlags::MFD_CLOEXEC)?;
+            let size = i64::try_from(size.get()).map_err(|_| Errno::EFBIG)?;
+            ftruncate(&file, size)?;
+            Ok(file)
+        };
+        if let Ok(file) = file() {
+            return Self::map(file, len, size);
+        }
         // SAFETY: a fresh mapping at an address of the kernel's choice disturbs no other memory.
-        let start = unsafe {
-            let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-            mmap_anonymous(None, size, protection, MapFlags::MAP_SHARED)
-        }?;
-        Ok(Self { start: start.cast(), len, owns: PhantomData })
+        let start = unsafe { mmap_anonymous(None, size, PROTECTION, MapFlags::MAP_SHARED) }?;
+        Ok(Self { start: start.cast(), len, file: AtomicI32::new(NONE), owns: PhantomData })
+    }
+
+    /// Maps what another program had in this process, or another process of this program.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn adopt(file: OwnedFd, len: usize) -> io::Result<Self> {
+        let size = Self::size(len)?;
+        // Access beyond the end of the file would be the end of the process.
+        if u64::try_from(fstat(&file)?.st_size).ok() != u64::try_from(size.get()).ok() {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Self::map(file, len, size)
+    }
+
+    fn size(len: usize) -> io::Result<NonZeroUsize> {
+        const { assert!(align_of::<T>() <= 4096, "a mapping is aligned to a page, not more") };
+        let size = size_of::<T>().checked_mul(len).and_then(NonZeroUsize::new);
+        size.ok_or_else(|| io::ErrorKind::InvalidInput.into())
+    }
+
+    fn map(file: OwnedFd, len: usize, size: NonZeroUsize) -> io::Result<Self> {
+        // SAFETY: as in `new`; the file is as long as the mapping and nobody makes it shorter.
+        let start = unsafe { mmap(None, size, PROTECTION, MapFlags::MAP_SHARED, &file, 0) }?;
+        let file = AtomicI32::new(file.into_raw_fd());
+        Ok(Self { start: start.cast(), len, file, owns: PhantomData })
+    }
+}
+
+const PROTECTION: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
+
+impl<T> Shared<T> {
+    /// A duplicate of the descriptor by which it can be mapped again, if it can.
+    ///
+    /// # Errors
+    /// There is none; no descriptors are left.
+    pub fn file(&self) -> io::Result<OwnedFd> {
+        let number = self.file.load(Ordering::Acquire);
+        if number == NONE {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        super::fd::duplicate(number).map(OwnedFd::from)
+    }
+
+    /// Closes the descriptor: for a process that will not pass the memory on.
+    pub fn close(&self) {
+        let number = self.file.swap(NONE, Ordering::AcqRel);
+        if number != NONE {
+            // Whatever comes of it, the number is free; the memory stays mapped.
+            let _ = nix::unistd::close(number);
+        }
     }
 }
 
@@ -57,6 +123,7 @@ impl<T> Drop for Shared<T> {
         // SAFETY: the mapping made in `new`; `&mut self` proves that no reference into it is left.
         // An error can only mean that it is gone already.
         let _ = unsafe { munmap(self.start.cast(), self.len * size_of::<T>()) };
+        self.close();
     }
 }
 
@@ -70,8 +137,10 @@ unsafe impl<T: Sync> Sync for Shared<T> {}
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
+    use nix::sys::resource::{Resource, setrlimit};
+
     use super::Shared;
-    use crate::sys::testing::in_child;
+    use crate::sys::testing::{alone, in_child};
 
     #[test]
     fn children_and_parent_see_each_others_writes() {
@@ -84,6 +153,31 @@ mod tests {
             Ok(())
         });
         assert_eq!(words[599].load(Ordering::Relaxed), 42);
+    }
+
+    #[test]
+    fn what_is_mapped_again_is_the_same() {
+        let words = Shared::<AtomicU64>::new(600).expect("map");
+        words[599].store(7, Ordering::Relaxed);
+        let again = Shared::<AtomicU64>::adopt(words.file().expect("a file"), 600).expect("map");
+        again[0].store(again[599].load(Ordering::Relaxed), Ordering::Relaxed);
+        assert_eq!(words[0].load(Ordering::Relaxed), 7);
+        assert!(Shared::<AtomicU64>::adopt(words.file().expect("a file"), 601).is_err());
+        words.close();
+        assert!(words.file().is_err());
+        assert_eq!(words[0].load(Ordering::Relaxed), 7);
+    }
+
+    #[test]
+    fn without_a_file_it_is_shared_nevertheless() {
+        alone("sys::shm::tests::without_a_file_it_is_shared_nevertheless", || {
+            crate::sys::signal::ignore(crate::sys::signal::Signal::XFSZ).expect("a signal");
+            setrlimit(Resource::RLIMIT_FSIZE, 4096, 4096).expect("a lower limit");
+            let words = Shared::<AtomicU64>::new(600).expect("map");
+            assert!(words.file().is_err());
+            words[599].store(1, Ordering::Relaxed);
+            assert_eq!(words[599].load(Ordering::Relaxed), 1);
+        });
     }
 
     #[test]

@@ -145,6 +145,20 @@ impl Pipe {
         (read >= 0).then_some(Self { read })
     }
 
+    /// Makes the pipe that another program had in this process the one of this program, with the signals that are
+    /// in it. [`Pipe::install`] has more arrive there.
+    pub fn adopt([read, write]: [OwnedFd; 2]) {
+        READ_END.store(read.into_raw_fd(), Ordering::Release);
+        WRITE_END.store(write.into_raw_fd(), Ordering::Release);
+    }
+
+    /// Where signals are read, and where they are written.
+    pub fn ends(self) -> [BorrowedFd<'static>; 2] {
+        let write = WRITE_END.load(Ordering::Acquire);
+        // SAFETY: as in `fd`; both ends are there as long as one is.
+        [self.fd(), unsafe { BorrowedFd::borrow_raw(write) }]
+    }
+
     /// In a forked child: a fresh pipe takes the place of the one shared with the parent, `signals`
     /// arrive in it, and every other signal that the parent had handled (`inherited`) goes back to
     /// its default. To be called while signals are blocked (see [`block_all`]), so that none is lost
@@ -271,6 +285,16 @@ impl Drop for Blocked {
         unsafe {
             libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.before, ptr::null_mut());
         }
+    }
+}
+
+/// Lets all signals through, whatever the program before this one in the process has held back.
+pub fn unblock_all() {
+    // SAFETY: the set is a valid place, which sigemptyset initialises; see `block_all`.
+    unsafe {
+        let mut none = MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigemptyset(none.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut());
     }
 }
 

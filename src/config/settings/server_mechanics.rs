@@ -10,12 +10,13 @@ macro_rules! server_mechanics {
     ($($chain:tt)*) => { settings! { $($chain)* ServerMechanics {
         /// Import the application in the master, before the workers are forked.
         ///
-        /// The workers share its memory, but HUP does not import it anew.
+        /// The workers share its memory. At HUP it is imported anew, in a process that checks whether that works,
+        /// and then in the master, which becomes a new program with the same process id.
         preload_app: bool = Switch {
             flags: ["--preload"],
             metavar: "",
             default: false,
-            reload: Restart,
+            reload: Workers,
         }
 
         /// Do not use sendfile(2) for files that the application returns.

@@ -6,15 +6,19 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
 use super::*;
-use crate::app::{Hooks, Invocation};
-use crate::scoreboard;
+use crate::app::{Hooks, Invocation, Seat};
+use crate::log;
+use crate::scoreboard::{self, StopFlag};
+use crate::sys::process::Pid;
 
 /// The test that calls [`be_the_server_if_asked`].
 const CARRIER: &str = "master::run::tests::serves_replaces_reloads_and_stops_without_a_trace";
@@ -136,6 +140,10 @@ impl Host for Workers {
 
     fn invocation(&self) -> Result<Invocation, Error> {
         Err(Error::config("This program is a test."))
+    }
+
+    fn invocation_of_itself(&self) -> Invocation {
+        unreachable!("nothing is preloaded")
     }
 
     fn forget(&mut self, _: &[&str]) {}

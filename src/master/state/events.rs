@@ -33,7 +33,7 @@ pub enum Standing {
     Starting,
     Serving,
     /// As `Serving`, while a reload has yet to prove that it works.
-    OnTrial,
+    Reloading,
     Stopping,
 }
 
@@ -92,6 +92,8 @@ pub enum Event {
     ConfigRead(Policy),
     /// [`Action::ReadConfig`] failed and everything is as it was; a sentence why.
     ConfigRefused(String),
+    /// [`Action::ReadConfig`] takes a new program in the place of the master's, which this process checks.
+    CheckStarted(Pid),
     /// A hook has asked for so many workers.
     Resized(usize),
     /// A hook has failed, which the log tells of: the server stops at once, with this status.
@@ -136,8 +138,14 @@ pub enum Action {
     /// A signal has changed the size of the pool.
     Resized(usize),
     ReopenLogs,
-    /// Answered by [`Event::ConfigRead`] or [`Event::ConfigRefused`].
+    /// Answered by [`Event::ConfigRead`], [`Event::ConfigRefused`] or [`Event::CheckStarted`].
     ReadConfig,
+    /// The check has failed, and the reload with it.
+    TellCheck {
+        how: Ended,
+        /// It took longer than that.
+        late: Option<Duration>,
+    },
     /// The generation of the last [`Event::ConfigRead`] works: the configuration before it may be
     /// forgotten.
     Commit,

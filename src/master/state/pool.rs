@@ -34,6 +34,7 @@ impl State {
         if self.stopping.is_some() {
             return;
         }
+        self.check = None;
         // An unproven generation is not one to return to: the one before it is.
         let fallback =
             Fallback { generation: self.generation, policy: self.policy.clone(), size: self.size };

@@ -4,84 +4,13 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+mod reloads;
+mod steps;
+
+use steps::{Step, steps};
+
 use super::*;
 use crate::master::workers::{Busy, Doing};
-
-/// What can happen next. Numbers pick one of the living processes.
-#[derive(Clone, Debug)]
-enum Step {
-    Signal(Signal),
-    /// The process reports ready, if it boots.
-    Boots(usize),
-    /// It begins a request, or ends the one it has.
-    Request(usize),
-    /// A thread of it begins to wait for the interpreter, or gets it.
-    Waits(usize),
-    /// It announces that it goes.
-    Retires(usize),
-    /// It needs more memory than it may have, or no longer.
-    Grows(usize),
-    /// It ends.
-    Ends(usize, Ended),
-    /// The next read of the configuration has this outcome.
-    Config(Option<usize>),
-    /// The next fork fails, be it of a worker or of a new master.
-    NoFork,
-    /// A hook asks for so many workers.
-    Resize(usize),
-    /// A hook fails.
-    Fail,
-    /// The new master ends.
-    SuccessorEnds(Ended),
-    /// The old one does.
-    PredecessorEnds,
-    /// Time passes, in milliseconds.
-    Wait(u64),
-    /// Nothing happens until the deadline.
-    Sleep,
-}
-
-fn signals() -> impl Strategy<Value = Signal> {
-    prop_oneof![
-        8 => Just(Signal::HUP),
-        4 => Just(Signal::TTIN),
-        4 => Just(Signal::TTOU),
-        1 => Just(Signal::USR1),
-        2 => Just(Signal::USR2),
-        1 => Just(Signal::WINCH),
-        1 => prop_oneof![Just(Signal::TERM), Just(Signal::INT), Just(Signal::QUIT)],
-    ]
-}
-
-fn ends() -> impl Strategy<Value = Ended> {
-    prop_oneof![
-        4 => prop_oneof![Just(0), Just(1), Just(3), Just(4), Just(255)].prop_map(Ended::Exited),
-        1 => prop_oneof![Just(Signal::KILL), Just(Signal::TERM), Just(Signal::from_raw(11))]
-            .prop_map(|signal| Ended::Signaled { signal, core_dumped: false }),
-    ]
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![
-        2 => signals().prop_map(Step::Signal),
-        6 => any::<usize>().prop_map(Step::Boots),
-        3 => any::<usize>().prop_map(Step::Request),
-        2 => any::<usize>().prop_map(Step::Waits),
-        1 => any::<usize>().prop_map(Step::Retires),
-        2 => any::<usize>().prop_map(Step::Grows),
-        4 => (any::<usize>(), ends()).prop_map(|(which, how)| Step::Ends(which, how)),
-        1 => proptest::option::weighted(0.8, 1_usize..6).prop_map(Step::Config),
-        1 => Just(Step::NoFork),
-        1 => (0_usize..6).prop_map(Step::Resize),
-        1 => proptest::bool::weighted(0.05)
-            .prop_map(|fails| if fails { Step::Fail } else { Step::Sleep }),
-        1 => ends().prop_map(Step::SuccessorEnds),
-        1 => Just(Step::PredecessorEnds),
-        3 => (0_u64..40_000).prop_map(Step::Wait),
-        3 => Just(Step::Sleep),
-    ];
-    proptest::collection::vec(step, 0..120)
-}
 
 /// A process of the simulated world.
 #[derive(Debug)]
@@ -102,6 +31,9 @@ struct World {
     processes: BTreeMap<Pid, Process>,
     next_pid: i32,
     config: Option<usize>,
+    checks: bool,
+    /// The latest is the last.
+    checking: Vec<Pid>,
     fork_fails: bool,
     successor: Option<Pid>,
     predecessor: bool,
@@ -138,6 +70,8 @@ impl World {
             processes: BTreeMap::new(),
             next_pid: 10,
             config: Some(workers),
+            checks: false,
+            checking: Vec::new(),
             fork_fails: false,
             successor: None,
             predecessor,
@@ -152,7 +86,11 @@ impl World {
 
     /// Feeds an event and does what it asks for, checking every step.
     fn send(&mut self, event: Event) {
-        let mut events = vec![event];
+        self.send_all(vec![event]);
+    }
+
+    /// The last one first.
+    fn send_all(&mut self, mut events: Vec<Event>) {
         while let Some(event) = events.pop() {
             assert_eq!(self.left, None, "something happens after the end");
             let fewer =
@@ -166,13 +104,9 @@ impl World {
                 match action {
                     Action::Spawn { age, generation } => events.push(self.spawn(age, generation)),
                     Action::Kill { pid, signal } => self.kill(pid, signal, may_retire),
-                    Action::ReadConfig => events.push(match self.config {
-                        Some(workers) => {
-                            self.last_policy = workers;
-                            Event::ConfigRead(policy(workers))
-                        }
-                        None => Event::ConfigRefused("refused".to_owned()),
-                    }),
+                    Action::ReadConfig if self.checks => events.push(self.start_check()),
+                    Action::ReadConfig => events.push(self.read_config()),
+                    Action::TellCheck { how, .. } => assert_ne!(how, Ended::Exited(0)),
                     Action::AnnounceStop => assert!(!self.stopped, "announced too late"),
                     Action::StartSuccessor => events.push(self.start_successor()),
                     Action::Promote => assert!(!self.predecessor, "promoted too early"),
@@ -227,6 +161,10 @@ impl World {
     }
 
     fn kill(&mut self, pid: Pid, signal: Signal, may_retire: bool) {
+        if self.checking.contains(&pid) {
+            assert!([Signal::ABRT, Signal::KILL].contains(&signal), "{signal} for a check");
+            return;
+        }
         let replaced = self.processes.values().any(|process| {
             process.generation == self.state.generation && process.phase != Phase::Booting
         });
@@ -351,6 +289,15 @@ impl World {
                 }
             }
             Step::Config(outcome) => self.config = outcome,
+            Step::Checks(checks) => self.checks = checks,
+            Step::CheckEnds(latest, how) => {
+                let which = if latest { self.checking.len().saturating_sub(1) } else { 0 };
+                if which < self.checking.len() {
+                    let pid = self.checking.remove(which);
+                    self.send(Event::Ended { pid, how });
+                }
+            }
+            Step::Renew => self.renew(),
             Step::NoFork => self.fork_fails = true,
             Step::Resize(size) => self.send(Event::Resized(size)),
             Step::Fail => self.send(Event::Failed(255)),
@@ -380,15 +327,20 @@ impl World {
     /// From now on everything goes well: forks succeed, workers boot, obey and answer quickly.
     fn calm_down(&mut self) {
         self.fork_fails = false;
-        // Nor is there any need to look at their memory.
-        self.state.policy.recycling.memory = None;
-        if let Some(fallback) = &mut self.state.fallback {
-            fallback.policy.recycling.memory = None;
-        }
         for _ in 0..200 {
+            // Nor is there any need to look at their memory.
+            self.state.policy.recycling.memory = None;
+            if let Some(fallback) = &mut self.state.fallback {
+                fallback.policy.recycling.memory = None;
+            }
             if self.left.is_some() {
                 return;
             }
+            if let Some(pid) = self.checking.pop() {
+                self.send(Event::Ended { pid, how: Ended::Exited(0) });
+                continue;
+            }
+            self.renew();
             let obedient = self
                 .processes
                 .iter()
@@ -421,6 +373,7 @@ impl World {
             assert_eq!(self.processes.len(), self.state.size, "the pool has not its size");
             let current = |process: &Process| process.generation == self.state.generation;
             assert!(self.processes.values().all(current), "old workers are left");
+            assert!(self.state.check.is_none() && self.state.dropped_checks.is_empty());
         }
     }
 }

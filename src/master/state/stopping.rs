@@ -73,6 +73,7 @@ impl State {
         let grace = self.policy.graceful_timeout;
         let step = Step::Asked { signal, since: now, limit: now + grace };
         self.stopping = Some(Stopping { status, reason, step, grace });
+        self.drop_check();
         self.actions.push(Action::CloseListeners);
         for worker in self.workers.iter_mut() {
             // A second TERM could hit a worker that is taking Python down.
@@ -95,6 +96,7 @@ impl State {
             ),
         );
         self.leaving = Some(now + delay);
+        self.drop_check();
         self.actions.push(Action::AnnounceStop);
     }
 

@@ -1,5 +1,6 @@
 //! One scenario per promise of the supervisor.
 
+mod checking;
 mod recycling;
 mod upgrade;
 
@@ -418,7 +419,7 @@ fn a_hook_sets_the_size_of_the_pool() {
     for age in 5..=7 {
         bench.exits(age, 3);
     }
-    assert!(bench.state.standing() != Standing::OnTrial);
+    assert!(bench.state.standing() != Standing::Reloading);
     assert_eq!(bench.state.size(), 2);
 }
 

@@ -97,6 +97,15 @@ class Arbiter:
             {0: sys.executable, "args": [sys.executable] + sys.argv, "cwd": os.getcwd()}
         )
 
+    def _remember(self):
+        """What a master that goes on with the work of this one is to know of the past."""
+        return " ".join(str(value) for value in self._stats.values())
+
+    def _recall(self, text):
+        """What the one before this in the process has remembered."""
+        for name, value in zip(self._stats, text.split()):
+            self._stats[name] = type(self._stats[name])(value)
+
     def _listen(self, sockets):
         """These are the listening sockets from now on."""
         for listener in self.LISTENERS:

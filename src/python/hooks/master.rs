@@ -10,7 +10,7 @@ use super::functions::{self, Function, MasterFunctions};
 use super::handles::{MasterHandle, WorkerHandle};
 use super::surroundings;
 use super::worker::WorkerHooks;
-use crate::app::{self, Birth, Called, HookFailed, Wishes};
+use crate::app::{self, Birth, Called, HookFailed, Resumed, Wishes};
 use crate::config::Config;
 use crate::error::Error;
 use crate::net::listener::Listener;
@@ -27,6 +27,10 @@ pub struct Hooks {
     size: usize,
     /// The listening sockets were passed in.
     passed: bool,
+    /// What the master has loaded.
+    app: Option<Py<PyAny>>,
+    /// Of the program before this one in the process.
+    statistics: Option<String>,
 }
 
 /// What is there only if somebody may be called.
@@ -138,8 +142,13 @@ impl Hooks {
     }
 
     /// Tells of the application, which the master has loaded.
-    pub fn preloaded(&self, py: Python<'_>, app: &Py<PyAny>) -> PyResult<()> {
-        let Some(objects) = &self.objects else { return Ok(()) };
+    pub fn preloaded(&mut self, py: Python<'_>, app: &Py<PyAny>) -> PyResult<()> {
+        self.app = Some(app.clone_ref(py));
+        self.show_app(py)
+    }
+
+    fn show_app(&self, py: Python<'_>) -> PyResult<()> {
+        let (Some(objects), Some(app)) = (&self.objects, &self.app) else { return Ok(()) };
         objects.arbiter.getattr(py, "app")?.setattr(py, "callable", app)
     }
 
@@ -177,8 +186,11 @@ impl Hooks {
                 arbiter.call_method1("_forked", (object, pid.get()))?;
             }
         }
+        if let Some(statistics) = &self.statistics {
+            arbiter.call_method1("_recall", (statistics,))?;
+        }
         self.objects = Some(objects);
-        Ok(())
+        self.show_app(py)
     }
 }
 
@@ -214,6 +226,27 @@ impl app::Hooks for Hooks {
             objects.listen(py, listeners)?;
             objects.call(py, &objects.functions.when_ready, (&objects.arbiter,))
         })
+    }
+
+    fn statistics(&self) -> Option<String> {
+        let objects = self.objects.as_ref()?;
+        let remembered = |py: Python<'_>| -> PyResult<String> {
+            objects.arbiter.call_method0(py, "_remember")?.extract(py)
+        };
+        Python::attach(remembered).ok()
+    }
+
+    fn resumed(&mut self, resumed: Resumed) {
+        let Resumed { size, passed, statistics, workers, scoreboard } = resumed;
+        (self.size, self.passed, self.statistics) = (size, passed, statistics);
+        let workers = workers.into_iter().map(|(age, pid, slot)| Worker {
+            age,
+            pid: Some(pid),
+            scoreboard: Arc::clone(&scoreboard),
+            slot,
+            object: None,
+        });
+        self.workers = workers.collect();
     }
 
     fn before_worker(&mut self, birth: &Birth<'_>) -> Called {
@@ -291,8 +324,9 @@ impl app::Hooks for Hooks {
 
     fn returned(&mut self, config: &Config, listeners: &[Listener], size: usize) {
         self.size = size;
-        let Some(objects) = &mut self.objects else { return };
         tell(Python::attach(|py| {
+            self.wake_up(py, config)?;
+            let Some(objects) = &mut self.objects else { return Ok(()) };
             objects.configure(py, config, size)?;
             objects.listen(py, listeners)
         }));

@@ -8,6 +8,7 @@ mod first_process;
 mod forks;
 mod mechanics;
 mod pid_file;
+mod preload;
 mod recycling;
 mod reloads;
 mod timeouts;
