@@ -133,8 +133,10 @@ pub struct Slot {
     threads: AtomicU64,
     pid: AtomicU32,
     state: AtomicU32,
+    /// 1: it has handled as many requests as it is to.
+    spent: AtomicU32,
     // Keeps what changes with each request off the cache line above.
-    spare: [AtomicU64; 4],
+    spare: [AtomicU32; 7],
     queue: Queue,
     marks: [Mark; MARKS],
 }
@@ -159,6 +161,8 @@ pub struct SlotView {
     pub age: u64,
     pub generation: u64,
     pub state: State,
+    /// It serves, but has handled as many requests as it is to.
+    pub spent: bool,
     pub mode: Mode,
     /// Of the requests in progress the one that began first.
     pub request: Option<RequestView>,
@@ -205,6 +209,7 @@ impl Slot {
         };
         self.threads.store(threads, Ordering::Relaxed);
         self.pid.store(0, Ordering::Relaxed);
+        self.spent.store(0, Ordering::Relaxed);
         self.queue.reset();
         // The others are not read, and clearing them would give them memory.
         self.used_marks().iter().for_each(Mark::reset);
@@ -220,6 +225,16 @@ impl Slot {
     /// For the worker, first thing after the fork.
     pub fn set_pid(&self, pid: u32) {
         self.pid.store(pid, Ordering::Relaxed);
+    }
+
+    /// The worker has handled as many requests as it is to, and serves until it is replaced.
+    pub fn set_spent(&self) {
+        self.spent.store(1, Ordering::Release);
+    }
+
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        self.spent.load(Ordering::Acquire) != 0
     }
 
     pub fn set_state(&self, state: State) {
@@ -338,6 +353,7 @@ impl Slot {
             age: self.age.load(Ordering::Relaxed),
             generation: self.generation.load(Ordering::Relaxed),
             state: self.state(),
+            spent: self.is_spent(),
             mode: self.mode(),
             request: request.map(|(since, mark)| RequestView { since, line: mark.read_line() }),
             waiting_since,

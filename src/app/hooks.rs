@@ -62,6 +62,10 @@ pub trait Hooks {
         None
     }
 
+    /// These are the other masters at the same sockets: the one that this is the successor of, and the
+    /// one that it has started. None of both at first.
+    fn related(&mut self, _predecessor: Option<Pid>, _successor: Option<Pid>) {}
+
     /// `on_starting`: there is a pid file, and no listener yet.
     ///
     /// # Errors

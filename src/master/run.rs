@@ -42,6 +42,8 @@ pub fn run(config: Config, surroundings: Surroundings, host: &mut dyn Host) -> i
         Ok(pidfile) => pidfile,
         Err(error) => return refuse(error),
     };
+    let predecessor = surroundings.predecessor.as_ref().map(Predecessor::pid);
+    host.hooks().related(predecessor, None);
     if let Err(failure) = host.hooks().starting() {
         pidfile.iter().for_each(PidFile::remove);
         return refuse(failure.into_error());
@@ -211,6 +213,7 @@ impl<'a> Master<'a> {
             failed: None,
         };
         master.show_title(&master.config);
+        master.tell_relatives();
         master.resume_hooks(statistics);
         Ok(master)
     }

@@ -22,7 +22,7 @@ pub fn sight(age: u64, view: SlotView) -> Sight {
     };
     let busy =
         since_and_doing.map(|(since, doing)| Busy { since: Duration::from_nanos(since), doing });
-    Sight { age, phase, busy, memory: None }
+    Sight { age, phase, busy, spent: view.spent, memory: None }
 }
 
 #[cfg(test)]

@@ -321,9 +321,10 @@ impl State {
 
     fn seen(&mut self, sights: Vec<Sight>, now: Duration) {
         self.sampled(&sights, now);
-        for Sight { age, phase, busy, .. } in sights {
+        for Sight { age, phase, busy, spent, .. } in sights {
             let Some(worker) = self.workers.by_age(age) else { continue };
             worker.busy = busy;
+            worker.spent = spent;
             if worker.phase == phase || phase == Phase::Booting {
                 continue;
             }

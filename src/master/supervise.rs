@@ -72,6 +72,7 @@ impl Master<'_> {
             for action in actions {
                 self.perform(action, &mut events);
             }
+            self.tell_relatives();
         }
         self.service.update(self.state.standing(), self.state.size());
     }

@@ -114,6 +114,12 @@ impl Master<'_> {
         pidfile_path(config, self.predecessor.is_some())
     }
 
+    /// Lets hooks know of other masters.
+    pub(super) fn tell_relatives(&mut self) {
+        let predecessor = self.predecessor.as_ref().map(Predecessor::pid);
+        self.host.hooks().related(predecessor, self.state.relatives().successor());
+    }
+
     /// The master before this one has ended.
     pub(super) fn promote(&mut self) {
         let Some(predecessor) = self.predecessor.take() else { return };

@@ -11,7 +11,7 @@ pub enum Phase {
     Booting,
     /// Serving.
     Ready,
-    /// Leaving by its own decision (`max_requests`).
+    /// Leaving, as it was told or by its own decision.
     Retiring,
 }
 
@@ -77,6 +77,8 @@ pub struct Worker {
     /// What ran into the timeout.
     pub overdue: Option<Doing>,
     pub killed: Option<Killed>,
+    /// It has handled as many requests as it is to.
+    pub spent: bool,
     /// So many times in a row it has been found to use too much memory.
     pub oversized: u32,
     /// It goes as soon as another one is ready in its place.
@@ -97,6 +99,7 @@ impl Worker {
             stuck: None,
             overdue: None,
             killed: None,
+            spent: false,
             oversized: 0,
             outgoing: false,
         }

@@ -24,7 +24,7 @@ pub struct Requests<'a> {
     pid: u32,
     /// There is a `pre_request` hook.
     hooked: bool,
-    /// Requests left until the worker retires.
+    /// Requests left until the worker wants to be replaced.
     left: Option<AtomicU64>,
     retiring: AtomicBool,
     /// The log tells of each request, at debug, as gunicorn's default for the hook `pre_request`.
@@ -32,7 +32,7 @@ pub struct Requests<'a> {
 }
 
 impl<'a> Requests<'a> {
-    /// `max_requests` is how many there may be until the worker retires.
+    /// `max_requests` is how many there may be until the worker wants to be replaced.
     pub fn new(seat: &Seat<'a>, max_requests: Option<u64>, says: bool) -> Self {
         Self {
             slot: seat.slot,
@@ -78,7 +78,9 @@ impl<'a> Requests<'a> {
         let Some(left) = &self.left else { return };
         if left.fetch_sub(1, Ordering::Relaxed) == 1 && !self.is_retiring() {
             tracing::info!("Autorestarting worker after current request.");
-            self.retire();
+            // It serves until the master has somebody in its place.
+            self.slot.set_spent();
+            self.bell.ring();
         }
     }
 
@@ -129,7 +131,6 @@ impl Handler for Requests<'_> {
     }
 
     fn taken(&self, waited: Duration) {
-        // Before it is handled: the last one of this worker must know.
         self.count();
         if !waited.is_zero() {
             self.slot.note_wait(u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX));

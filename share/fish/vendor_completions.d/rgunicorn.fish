@@ -17,7 +17,7 @@ complete -c rgunicorn -l max-requests-jitter -x -d 'The most requests added at r
 complete -c rgunicorn -l max-worker-memory -x -d 'The memory that a worker may use before it is replaced; 0 means no limit'
 complete -c rgunicorn -l max-worker-lifetime -x -d 'Seconds after which a worker is replaced; 0 means never'
 complete -c rgunicorn -l max-worker-lifetime-jitter -x -d 'The most seconds added to max_worker_lifetime, differently for each worker'
-complete -c rgunicorn -l max-recycling -x -d 'How many workers are replaced at a time, for their memory or their age'
+complete -c rgunicorn -l max-recycling -x -d 'How many workers are replaced at a time, for their requests, their memory or their age'
 complete -c rgunicorn -l worker-boot-timeout -x -d 'Seconds a worker may take to start before it is ended; 0 means any time'
 complete -c rgunicorn -s t -l timeout -x -d 'Seconds without a sign of life after which a worker is killed and replaced'
 complete -c rgunicorn -l request-timeout -x -d 'Seconds a request may be in the application before it is given up; 0 means no limit'

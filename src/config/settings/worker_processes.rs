@@ -116,7 +116,7 @@ macro_rules! worker_processes {
             reload: Live,
         }
 
-        /// How many workers are replaced at a time, for their memory or their age.
+        /// How many workers are replaced at a time, for their requests, their memory or their age.
         ///
         /// 0 counts as 1. This setting is rgunicorn's own.
         max_recycling: u32 = Count {

@@ -56,6 +56,8 @@ pub struct Sight {
     pub age: u64,
     pub phase: Phase,
     pub busy: Option<Busy>,
+    /// It has handled as many requests as it is to.
+    pub spent: bool,
     /// Its resident memory in bytes, if [`State::samples_memory`] asked for it.
     ///
     /// [`State::samples_memory`]: super::State::samples_memory

@@ -1,5 +1,5 @@
-//! Replacing workers in time: those that use too much memory, and those that have lived for long. They
-//! serve until their replacement does.
+//! Replacing workers in time: those that have handled many requests, that use too much memory, and that have
+//! lived for long. They serve until their replacement does.
 
 use std::time::Duration;
 
@@ -52,19 +52,19 @@ impl State {
         let room = self.most_outgoing().saturating_sub(self.outgoing());
         let due = |worker: &&Worker| {
             let too_old = || self.end_of_life(worker).is_some_and(|end| now >= end);
-            self.may_go(worker) && (worker.oversized >= SAMPLES || too_old())
+            self.may_go(worker) && (worker.spent || worker.oversized >= SAMPLES || too_old())
         };
         let chosen: Vec<u64> =
             self.workers.iter().filter(due).take(room).map(|worker| worker.age).collect();
         for age in chosen {
             let Some(worker) = self.workers.by_age(age) else { continue };
             worker.outgoing = true;
-            let (Some(pid), oversized) = (worker.pid, worker.oversized >= SAMPLES) else {
-                continue;
-            };
+            let (spent, oversized) = (worker.spent, worker.oversized >= SAMPLES);
+            let Some(pid) = worker.pid else { continue };
             let lived = now.saturating_sub(worker.started).as_secs();
             let recycling = &self.policy.recycling;
             let why = match recycling.memory.filter(|_| oversized) {
+                _ if spent => "has handled its requests (max_requests)".to_owned(),
                 Some(limit) => format!("uses more than {limit} bytes (max_worker_memory)"),
                 None => format!("has lived for {lived} s (max_worker_lifetime)"),
             };

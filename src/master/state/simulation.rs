@@ -20,6 +20,7 @@ struct Process {
     phase: Phase,
     busy: Option<Busy>,
     memory: u64,
+    spent: bool,
     /// TERM, QUIT, ABRT or KILL, in this order.
     got: Vec<Signal>,
 }
@@ -142,6 +143,7 @@ impl World {
             phase: Phase::Booting,
             busy: None,
             memory: 0,
+            spent: false,
             got: Vec::new(),
         };
         self.processes.insert(pid, process);
@@ -220,6 +222,7 @@ impl World {
             age: process.age,
             phase: process.phase,
             busy: process.busy.clone(),
+            spent: process.spent,
             memory: Some(process.memory),
         });
         let sights = sights.collect();
@@ -262,6 +265,14 @@ impl World {
             }
             Step::Request(which) => self.toggle(which, Doing::Request("GET /".to_owned())),
             Step::Waits(which) => self.toggle(which, Doing::ThreadWaiting { oldest: None }),
+            Step::Tires(which) => {
+                if let Some((_, process)) =
+                    self.pick(which).filter(|(_, p)| p.phase == Phase::Ready)
+                {
+                    process.spent = true;
+                    self.look();
+                }
+            }
             Step::Retires(which) => {
                 if let Some((_, process)) =
                     self.pick(which).filter(|(_, p)| p.phase == Phase::Ready)

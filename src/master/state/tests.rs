@@ -62,7 +62,7 @@ impl Bench {
     }
 
     fn see(&mut self, age: u64, phase: Phase, busy: Option<Busy>) -> Vec<Action> {
-        self.on(Event::Seen(vec![Sight { age, phase, busy, memory: None }]))
+        self.on(Event::Seen(vec![Sight { age, phase, busy, spent: false, memory: None }]))
     }
 
     fn ready(&mut self, age: u64) -> Vec<Action> {

@@ -76,6 +76,7 @@ class Arbiter:
         self._nworkers_changed = nworkers_changed
         if "pid" in vars(self):
             self.pidfile = _pid_file(cfg)
+            self._relate(self.master_pid, self.reexec_pid)
 
     def _start(self, systemd):
         """The pid file is written."""
@@ -96,6 +97,19 @@ class Arbiter:
         Arbiter.START_CTX.update(
             {0: sys.executable, "args": [sys.executable] + sys.argv, "cwd": os.getcwd()}
         )
+
+    def _relate(self, master_pid, reexec_pid):
+        """These are the other masters: the one before this, and the one that this has started."""
+        if "pid" not in vars(self):
+            # `_start` is yet to come.
+            return
+        self.master_pid = master_pid
+        self.reexec_pid = reexec_pid
+        self.master_name = "Master.2" if master_pid else "Master"
+        second = ".2" if master_pid else ""
+        self.proc_name = self.cfg.proc_name + second
+        if self.pidfile is not None:
+            self.pidfile.fname = self.cfg.pidfile + second
 
     def _remember(self):
         """What a master that goes on with the work of this one is to know of the past."""

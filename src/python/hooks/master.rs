@@ -27,6 +27,8 @@ pub struct Hooks {
     size: usize,
     /// The listening sockets were passed in.
     passed: bool,
+    /// The masters before and after this one.
+    relatives: (Option<Pid>, Option<Pid>),
     /// What the master has loaded.
     app: Option<Py<PyAny>>,
     /// Of the program before this one in the process.
@@ -179,6 +181,7 @@ impl Hooks {
         let objects = Objects::new(py, config, self.size)?;
         let arbiter = objects.arbiter.bind(py);
         arbiter.call_method1("_start", (self.passed,))?;
+        relate(arbiter, self.relatives)?;
         for worker in &mut self.workers {
             let pid = worker.pid;
             let (object, _) = worker.object(arbiter)?;
@@ -192,6 +195,15 @@ impl Hooks {
         self.objects = Some(objects);
         self.show_app(py)
     }
+}
+
+/// Shows other masters.
+fn relate(
+    arbiter: &Bound<'_, PyAny>,
+    (predecessor, successor): (Option<Pid>, Option<Pid>),
+) -> PyResult<()> {
+    let number = |pid: Option<Pid>| pid.map_or(0, Pid::get);
+    arbiter.call_method1("_relate", (number(predecessor), number(successor))).map(drop)
 }
 
 fn size(config: &Config) -> usize {
@@ -210,10 +222,20 @@ impl app::Hooks for Hooks {
         self.objects.as_ref().map(|objects| Arc::clone(&objects.wishes))
     }
 
+    fn related(&mut self, predecessor: Option<Pid>, successor: Option<Pid>) {
+        let relatives = (predecessor, successor);
+        if std::mem::replace(&mut self.relatives, relatives) != relatives
+            && let Some(objects) = &self.objects
+        {
+            tell(Python::attach(|py| relate(objects.arbiter.bind(py), relatives)));
+        }
+    }
+
     fn starting(&mut self) -> Called {
         let Some(objects) = &self.objects else { return Ok(()) };
         attached(|py| {
             objects.arbiter.call_method1(py, "_start", (false,))?;
+            relate(objects.arbiter.bind(py), self.relatives)?;
             objects.call(py, &objects.functions.on_starting, (&objects.arbiter,))
         })
     }

@@ -129,6 +129,11 @@ impl<'b, 'a> Life<'b, 'a> {
         self.parts.requests.is_retiring()
     }
 
+    /// It has handled its requests, and is to be replaced.
+    pub fn is_spent(&self) -> bool {
+        self.parts.seat.slot.is_spent() && !self.is_retiring()
+    }
+
     /// As a signal does.
     pub fn retire(&self) {
         self.parts.requests.retire();

@@ -175,8 +175,12 @@ impl World<'_, '_> {
             }
             98 if self.dice.one_in(5) => self.with_life(Self::kill),
             _ => {
+                let spent = self.lives.iter().position(Life::is_spent);
                 if self.lives.iter().filter(|life| !life.is_retiring()).count() < workers {
                     self.start();
+                } else if let Some(life) = spent {
+                    // As the master does, whose replacement for it is ready.
+                    self.lives[life].retire();
                 }
             }
         }

@@ -13,6 +13,7 @@ on_both_servers!(
     signals_to_workers,
     applications_loaded_by_hooks,
     objects,
+    masters_know_each_other,
 );
 on_rgunicorn!(what_the_master_sees_of_a_worker, progress, absent_names, hooks_from_a_reload_on);
 
@@ -165,6 +166,50 @@ fn applications_loaded_by_hooks(kind: ServerKind) {
     );
     record.wait("wsgi True", 1);
     assert_eq!(record.of_process(server.pid()), ["app app"]);
+}
+
+/// Two masters at the same sockets (USR2), of which either may be the one to stay.
+fn masters_know_each_other(kind: ServerKind) {
+    let conf = "proc_name = 'shop'\n\
+        def put_masters(name, server):\n    \
+        put(name, server.master_pid, server.master_name, server.reexec_pid, server.proc_name)\n\
+        def on_starting(server): put_masters('start', server)\n\
+        def pre_fork(server, worker): put_masters('fork %d' % worker.age, server)\n";
+    let builder = Builder::new(kind).file("gunicorn.conf.py", &format!("{PUT}{conf}"));
+    let record = Record::of(&builder);
+    // In a new master gunicorn would look for the conf file where `chdir` leads to.
+    let app = "import os\nos.write(2, b'note: loaded in time\\n')\napp = print\n";
+    let builder = builder.in_own_dir().app("idle:app").file("idle.py", app);
+    let mut server = builder.binding("unix:web.sock").start_ready(1);
+    let old = server.pid();
+    let upgrade = |count| {
+        let mark = server.log.mark();
+        server.signal(Signal::SIGUSR2);
+        let line = server.log.wait_for_since(mark, "Listening at: ");
+        let (_, pid) = line.rsplit_once('(').expect("a process id");
+        let new: i32 = pid.trim_end_matches(')').parse().expect("a process id");
+        let expected =
+            [format!("start {old} Master.2 0 shop.2"), format!("fork 1 {old} Master.2 0 shop.2")];
+        record.wait(&expected[1], count);
+        assert_eq!(record.of_process(new), expected);
+        new
+    };
+    let new = upgrade(1);
+    server.signal(Signal::SIGTTIN);
+    record.wait(&format!("fork 2 0 Master {new} shop"), 1);
+    process::signal(new, Signal::SIGTERM);
+    until(BOUND, "the new master to be reaped", || {
+        (!std::path::Path::new(&format!("/proc/{new}")).exists()).then_some(())
+    });
+    server.signal(Signal::SIGTTIN);
+    record.wait("fork 3 0 Master 0 shop", 1);
+    let new = upgrade(2);
+    assert_eq!(server.stop(Signal::SIGTERM), 0);
+    server.log.wait_for("Master has been promoted.");
+    process::signal(new, Signal::SIGTTIN);
+    record.wait("fork 2 0 Master 0 shop", 1);
+    process::signal(new, Signal::SIGTERM);
+    until(BOUND, "the end of the new master", || (!process::is_alive(new)).then_some(()));
 }
 
 /// Attributes that are the same in both servers.

@@ -11,6 +11,7 @@ use crate::harness::{BOUND, Builder, ServerKind, process, until};
 on_rgunicorn!(
     a_worker_that_grows_is_replaced,
     workers_are_replaced_for_their_age_and_nothing_is_lost,
+    a_few_at_a_time_are_replaced_for_their_requests,
     a_worker_that_does_not_get_ready_is_ended,
     a_reload_that_hangs_gives_way
 );
@@ -47,6 +48,39 @@ fn workers_are_replaced_for_their_age_and_nothing_is_lost(kind: ServerKind) {
     assert!(tally.failures.is_empty(), "{:?}", tally.failures);
     // One at a time: two serve, one is to go or to come.
     assert!(server.workers().len() <= 4, "{:?}", server.workers());
+}
+
+/// Of workers that are due together, and whose replacements take a while to load.
+fn a_few_at_a_time_are_replaced_for_their_requests(kind: ServerKind) {
+    const APP: &str = "import os, time\n\
+        def app(environ, start_response):\n    start_response('200 OK', [])\n    \
+        return [str(os.getpid()).encode()]\n\
+        if os.path.exists('slow'): time.sleep(0.3)\nos.write(2, b'note: loaded in\\n')\n";
+    for threads in ["1", "2"] {
+        let builder = Builder::new(kind).in_own_dir().app("limited:app").file("limited.py", APP);
+        let args = ["-w", "4", "--max-requests", "20", "--threads", threads];
+        let server = builder.args(args).args(["--max-recycling", "2"]).start();
+        server.log.wait_for_count("note: loaded in", 4);
+        fs::write(server.dir().join("slow"), "").expect("the directory is writable");
+        let old = server.workers();
+        let load = Load::start(server.addr, 8);
+        let mut most = 0;
+        until(BOUND, "other workers", || {
+            let now = server.workers();
+            // Some of them may be on their way out.
+            let booting = now.len().saturating_sub(4);
+            most = most.max(booting);
+            (!now.iter().any(|pid| old.contains(pid))).then_some(())
+        });
+        let tally = load.finish();
+        assert!(tally.failures.is_empty() && tally.refused == 0, "{:?}", tally.failures);
+        assert!((1..=4).contains(&most), "{most} more than four");
+        let log = server.log.text();
+        for pid in old {
+            let text = "has handled its requests (max_requests) and is replaced.";
+            assert!(log.contains(&format!("Worker (pid:{pid}) {text}")), "{log}");
+        }
+    }
 }
 
 const APP: &str = "def app(environ, start_response):\n    start_response('200 OK', [])\n    \

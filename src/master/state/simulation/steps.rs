@@ -14,6 +14,8 @@ pub(super) enum Step {
     Request(usize),
     /// A thread of it begins to wait for the interpreter, or gets it.
     Waits(usize),
+    /// It has handled its requests.
+    Tires(usize),
     /// It announces that it goes.
     Retires(usize),
     /// It needs more memory than it may have, or no longer.
@@ -70,6 +72,7 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => any::<usize>().prop_map(Step::Boots),
         3 => any::<usize>().prop_map(Step::Request),
         2 => any::<usize>().prop_map(Step::Waits),
+        2 => any::<usize>().prop_map(Step::Tires),
         1 => any::<usize>().prop_map(Step::Retires),
         2 => any::<usize>().prop_map(Step::Grows),
         4 => (any::<usize>(), ends()).prop_map(|(which, how)| Step::Ends(which, how)),

@@ -2,12 +2,15 @@
 
 use super::*;
 
+fn ready(age: u64) -> Sight {
+    Sight { age, phase: Phase::Ready, busy: None, spent: false, memory: None }
+}
+
 /// Looks at memory when that is due; all of these workers use so much.
 fn sample(bench: &mut Bench, workers: &[(u64, u64)]) -> Vec<Action> {
     bench.now = bench.state.deadline().expect("memory is looked at");
     assert!(bench.state.samples_memory(bench.now));
-    let sight =
-        |&(age, memory)| Sight { age, phase: Phase::Ready, busy: None, memory: Some(memory) };
+    let sight = |&(age, memory)| Sight { memory: Some(memory), ..ready(age) };
     bench.on(Event::Seen(workers.iter().map(sight).collect()))
 }
 
@@ -37,6 +40,25 @@ fn a_worker_that_uses_too_much_memory_serves_until_another_one_does() {
     bench.now = bench.state.deadline().unwrap();
     bench.ready(1);
     assert!(bench.state.samples_memory(bench.now));
+}
+
+#[test]
+fn workers_that_have_handled_their_requests_serve_until_others_do() {
+    let mut bench = bounded(3, Recycling { most: 1, ..Recycling::default() });
+    let see = |bench: &mut Bench, spent: &[u64], more: &[u64]| {
+        let sights = spent.iter().map(|age| Sight { spent: true, ..ready(*age) });
+        bench.on(Event::Seen(sights.chain(more.iter().map(|age| ready(*age))).collect()))
+    };
+    let actions = see(&mut bench, &[2, 3], &[1]);
+    assert_eq!(spawned(&actions), [4]);
+    let text = "Worker (pid:102) has handled its requests (max_requests) and is replaced.";
+    assert!(logged(&actions, Level::Info, text), "{actions:?}");
+    assert!(killed(&actions).is_empty());
+    let actions = see(&mut bench, &[2, 3], &[1, 4]);
+    assert_eq!(killed(&actions), [kill(2, Signal::TERM)]);
+    // One at a time.
+    assert_eq!(spawned(&see(&mut bench, &[2, 3], &[1, 4])), [5]);
+    assert_eq!(killed(&see(&mut bench, &[2, 3], &[1, 4, 5])), [kill(3, Signal::TERM)]);
 }
 
 #[test]

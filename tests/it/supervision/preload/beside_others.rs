@@ -106,7 +106,7 @@ fn the_new_master_reloads(kind: ServerKind) {
     process::signal(new, Signal::SIGUSR2);
     let third = pair.started(mark);
     process::signal(third, Signal::SIGTERM);
-    until_gone(third);
+    pair.server.log.wait_for(&format!("The new master (pid:{third}) has ended."));
     process::signal(new, Signal::SIGTERM);
     until_gone(new);
     assert!(!pair.server.dir().join("web.sock").exists());
