@@ -13,7 +13,11 @@ use crate::harness::cases::on_rgunicorn;
 use crate::harness::load::{Load, Tally};
 use crate::harness::{BOUND, Builder, Client, Server, ServerKind, process, until};
 
-on_rgunicorn!(sync_workers_lose_nothing, threaded_workers_lose_nothing);
+on_rgunicorn!(
+    sync_workers_lose_nothing,
+    threaded_workers_lose_nothing,
+    workers_with_a_preloaded_application_lose_nothing
+);
 
 const WORKERS: usize = 3;
 /// Half of them keep their connection.
@@ -29,7 +33,7 @@ const APP: &str = "from supervised import app\n";
 const BROKEN: [(Option<&str>, &str, &str); 5] = [
     (Some("def app(:\n"), "", "SyntaxError: "),
     (Some("import nothing_of_that_name\n"), "", "No module named 'nothing_of_that_name'"),
-    (None, "threads = 'many'\n", "The configuration in force stays as it is"),
+    (None, "threads = 'many'\n", "invalid literal for int() with base 0: 'many'"),
     (None, "def post_fork(server, worker):\n    raise ValueError('hook')\n", "ValueError: hook"),
     (Some("import os\nos._exit(9)\n"), "", "exited with code 9."),
 ];
@@ -40,6 +44,8 @@ struct Life {
     addr: SocketAddr,
     master: i32,
     load: Load,
+    /// How often the application is loaded at a start.
+    loads: usize,
     /// Workers that were ended by force, and when.
     killed: Vec<(i32, Instant)>,
 }
@@ -53,7 +59,7 @@ fn sync_workers_lose_nothing(kind: ServerKind) {
         ("upgrades", |life| [true, false, false].into_iter().for_each(|back| life.upgrade(back))),
         ("forced ends", |life| (0..2).for_each(|_| life.kill())),
     ];
-    live(kind, &[], &parts);
+    live(kind, &[], WORKERS, &parts);
 }
 
 fn threaded_workers_lose_nothing(kind: ServerKind) {
@@ -63,13 +69,27 @@ fn threaded_workers_lose_nothing(kind: ServerKind) {
         ("upgrades", |life| [true, false].into_iter().for_each(|back| life.upgrade(back))),
         ("forced ends", Life::kill),
     ];
-    live(kind, &["--threads", "3"], &parts);
+    live(kind, &["--threads", "3"], WORKERS, &parts);
+}
+
+/// The master becomes a new program with each reload.
+fn workers_with_a_preloaded_application_lose_nothing(kind: ServerKind) {
+    let parts: [Part; 6] = [
+        ("good reloads", |life| (0..8).for_each(|_| life.reload(""))),
+        ("broken reloads", |life| BROKEN.iter().for_each(|one| life.fail(one))),
+        ("more and fewer workers", Life::more_and_fewer),
+        ("upgrades", |life| [true, false].into_iter().for_each(|back| life.upgrade(back))),
+        ("another reload", |life| life.reload("")),
+        ("forced ends", Life::kill),
+    ];
+    live(kind, &["--preload"], 1, &parts);
 }
 
 /// What happens to a server, and its name.
 type Part = (&'static str, fn(&mut Life));
 
-fn live(kind: ServerKind, args: &[&str], parts: &[Part]) {
+/// `loads`: how often the application is loaded at a start.
+fn live(kind: ServerKind, args: &[&str], loads: usize, parts: &[Part]) {
     let builder = Builder::new(kind).args(args);
     let file = builder.dir().join("begun");
     fs::write(&file, "").expect("the directory is writable");
@@ -81,10 +101,11 @@ fn live(kind: ServerKind, args: &[&str], parts: &[Part]) {
         .file("served.py", APP)
         .file("gunicorn.conf.py", &configuration(""))
         .start();
-    server.log.wait_for_count("note: loaded in ", WORKERS);
+    server.log.wait_for_count("note: loaded in ", loads);
+    server.wait_workers(WORKERS);
     let (addr, master) = (server.addr, server.pid());
     let load = Load::paced(addr, CLIENTS, PAUSE);
-    let mut life = Life { server, addr, master, load, killed: Vec::new() };
+    let mut life = Life { server, addr, master, load, loads, killed: Vec::new() };
     life.load.wait_more(CLIENTS);
 
     for (name, part) in parts {
@@ -142,9 +163,10 @@ impl Life {
         self.write("served.py", app.unwrap_or(APP));
         process::signal(self.master, Signal::SIGHUP);
         self.server.log.wait_for_since(mark, line);
-        if !line.starts_with("The configuration") {
-            self.server.log.wait_for_since(mark, "The reload failed: ");
-        }
+        self.server.log.wait_until(BOUND, mark, "the end of the reload", |text| {
+            let ends = ["The reload failed: ", "The configuration in force stays as it is"];
+            ends.iter().any(|end| text.contains(end)).then_some(())
+        });
         self.write("served.py", APP);
         until(BOUND, "the workers from before", || (self.workers() == old).then_some(()));
     }
@@ -157,7 +179,7 @@ impl Life {
                 (self.workers().len() == count).then_some(())
             });
             if count > WORKERS {
-                self.server.log.wait_for_since(mark, "note: loaded in ");
+                self.server.log.wait_for_since(mark, "Booting worker");
             }
         }
     }
@@ -212,7 +234,8 @@ impl Life {
         let (_, pid) = line.rsplit_once('(').expect("a process id");
         let new: i32 = pid.trim_end_matches(')').parse().expect("a process id");
         self.server.log.wait_until(BOUND, mark, "new workers", |text| {
-            (text.matches("note: loaded in ").count() >= WORKERS).then_some(())
+            let loaded = text.matches("note: loaded in ").count() >= self.loads;
+            (loaded && text.matches("Booting worker").count() >= WORKERS).then_some(())
         });
         self.load.wait_more(CLIENTS);
         let (goes, stays) = if back { (new, self.master) } else { (self.master, new) };
