@@ -14,7 +14,10 @@ use crate::harness::load::{Failure, Load};
 use crate::harness::wait::poll;
 use crate::harness::{BOUND, Builder, Server, ServerKind, process, until};
 
-on_rgunicorn!(any_sequence_of_operations_and_accidents_leaves_a_whole_server);
+on_rgunicorn!(
+    any_sequence_of_operations_and_accidents_leaves_a_whole_server,
+    with_a_preloaded_application_as_well
+);
 
 const CLIENTS: usize = 12;
 const MOST_WORKERS: usize = 5;
@@ -24,8 +27,8 @@ const QUIET: Duration = Duration::from_secs(2);
 const NOTICE: Duration = Duration::from_secs(1);
 
 const GOOD: &str = "from supervised import app\n";
-/// What the conf file says when it is read.
-const CONFIGURED: &str = "note: configured";
+/// What the conf file says when a reload has taken it over.
+const RELOADED: &str = "note: reloaded";
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -113,8 +116,6 @@ struct Chaos {
     /// When a worker was made to die.
     deaths: Vec<Instant>,
     steps: Vec<Step>,
-    /// How often the conf file has been read.
-    readings: usize,
     /// The most that the master may have open.
     descriptors: usize,
     /// The part of the log that was looked at.
@@ -127,6 +128,14 @@ fn variable(name: &str) -> Option<u64> {
 }
 
 fn any_sequence_of_operations_and_accidents_leaves_a_whole_server(kind: ServerKind) {
+    go_through(kind, &[]);
+}
+
+fn with_a_preloaded_application_as_well(kind: ServerKind) {
+    go_through(kind, &["--preload"]);
+}
+
+fn go_through(kind: ServerKind, args: &[&str]) {
     let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let seed = variable("CHAOS_SEED")
         .unwrap_or_else(|| u64::from(clock.expect("after 1970").subsec_nanos()));
@@ -141,9 +150,10 @@ fn any_sequence_of_operations_and_accidents_leaves_a_whole_server(kind: ServerKi
         .app("chaos:app")
         .file("chaos.py", GOOD)
         .file("gunicorn.conf.py", &configuration(3))
+        .args(args)
         .args(["-p", "chaos.pid", "--max-requests", "20000", "--max-requests-jitter", "20000"])
         .start();
-    server.log.wait_for_count("note: loaded in ", 3);
+    server.wait_workers(3);
     let mut chaos = Chaos {
         master: server.pid(),
         server,
@@ -153,7 +163,6 @@ fn any_sequence_of_operations_and_accidents_leaves_a_whole_server(kind: ServerKi
         configured: 3,
         deaths: Vec::new(),
         steps: Vec::new(),
-        readings: 1,
         descriptors: 0,
         read: 0,
     };
@@ -178,7 +187,9 @@ fn any_sequence_of_operations_and_accidents_leaves_a_whole_server(kind: ServerKi
 }
 
 fn configuration(workers: usize) -> String {
-    format!("workers = {workers}\nimport os\nos.write(2, b'{CONFIGURED}\\n')\n")
+    format!(
+        "workers = {workers}\nimport os\ndef on_reload(server):\n    os.write(2, b'{RELOADED}\\n')\n"
+    )
 }
 
 fn wait_gone(master: i32) {
@@ -203,7 +214,6 @@ impl Chaos {
             Step::ReloadBrokenApplication => {
                 self.check();
                 self.write("chaos.py", "def (");
-                self.readings += 1;
                 self.hang_up("The reload failed: ");
                 self.write("chaos.py", GOOD);
             }
@@ -236,7 +246,6 @@ impl Chaos {
     /// Starts a second master, and ends it or the first one.
     fn upgrade(&mut self, signal: Signal, take_over: bool) {
         let mark = self.server.log.mark();
-        self.readings += 1;
         let configured = self.configured;
         process::signal(self.master, Signal::SIGUSR2);
         let line = self.server.log.wait_for_since(mark, "Listening at: ");
@@ -287,13 +296,15 @@ impl Chaos {
         self.signal(Signal::SIGHUP, line);
     }
 
-    /// Reloads so many times in a row, and waits until the configuration has been read as often.
+    /// Reloads so many times in a row, and waits until the last one has read the configuration.
     fn reload(&mut self, times: usize) {
         for _ in 0..times {
             self.hang_up("Hang up: Master");
         }
-        self.readings += times;
-        self.server.log.wait_for_count(CONFIGURED, self.readings);
+        // While an application is loaded to check it, another reload begins anew.
+        self.server.log.wait_until(BOUND, 0, RELOADED, |text| {
+            text.rsplit("Hang up: Master").next()?.contains(RELOADED).then_some(())
+        });
         self.wanted = self.configured;
     }
 
