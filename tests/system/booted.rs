@@ -15,22 +15,15 @@ use crate::harness::{BOUND, process, until};
 
 /// Mounts what systemd needs and turns into it. `$1` is the directory of the units.
 ///
-/// Both forms of control groups are mounted as they are outside: version 2 alone, or beside version 1.
+/// It gets control groups of version 2, with whatever controllers there are outside: where it finds others, it
+/// makes groups in all of them.
 const BOOT: &str = r#"
 set -e
 mount --make-rprivate /
 mount -t tmpfs tmpfs /run
 [ -e /dev/console ] && mount --bind /dev/null /dev/console
-form=$(stat -f -c %T /sys/fs/cgroup)
 umount -R /sys/fs/cgroup
-if [ "$form" = cgroup2fs ]; then
-    mount -t cgroup2 cgroup2 /sys/fs/cgroup
-else
-    mount -t tmpfs tmpfs /sys/fs/cgroup
-    mkdir /sys/fs/cgroup/systemd /sys/fs/cgroup/unified
-    mount -t cgroup -o none,name=systemd cgroup /sys/fs/cgroup/systemd
-    mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified
-fi
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
 exec env -i container=test SYSTEMD_UNIT_PATH="$1" PATH="$PATH" \
     /lib/systemd/systemd --system --unit=default.target --log-target=console --show-status=no
 "#;
@@ -41,7 +34,7 @@ pub struct Systemd {
     log: Output,
     /// It as seen from outside.
     pid: i32,
-    groups: Vec<PathBuf>,
+    group: PathBuf,
     units: TempDir,
 }
 
@@ -55,10 +48,9 @@ impl Systemd {
             fs::create_dir_all(path.parent().expect("it has one")).expect("writable");
             fs::write(path, text).expect("writable");
         }
-        // What it does to control groups is to stay in groups of the test.
-        let groups = own_groups();
-        let enter = groups.iter().map(|at| format!("echo $$ > {}/cgroup.procs; ", at.display()));
-        let enter = enter.collect::<Vec<_>>().concat();
+        // What it does to control groups is to stay in a group of the test.
+        let group = own_group();
+        let enter = format!("echo $$ > {}/cgroup.procs;", group.display());
         let script = format!(
             "{enter} exec unshare --mount --pid --fork --kill-child --cgroup --ipc --uts --mount-proc \
              sh -c \"$0\" sh \"$@\""
@@ -70,7 +62,7 @@ impl Systemd {
         let log = Output::capture(child.stderr.take().expect("stderr is piped"));
         let outer = child.id().cast_signed();
         let pid = until(BOUND, "the first process", || process::children(outer).first().copied());
-        let booted = Self { child, log, pid, groups, units: dir };
+        let booted = Self { child, log, pid, group, units: dir };
         until(BOUND, "systemd to be running", || {
             let said = booted.systemctl(&["is-system-running"]).0;
             ["running", "degraded"].contains(&said.trim()).then_some(())
@@ -122,36 +114,23 @@ impl Drop for Systemd {
         // The kernel ends all processes of the name space with the first one.
         process::signal(self.pid, Signal::SIGKILL);
         let _ = self.child.wait();
-        for group in &self.groups {
-            remove(group);
-        }
+        remove(&self.group);
     }
 }
 
-/// Makes a group for the test in each hierarchy that systemd uses, inside of those of this process.
+/// Makes a group for the test inside of that of this process.
 #[track_caller]
-fn own_groups() -> Vec<PathBuf> {
+fn own_group() -> PathBuf {
     let groups = fs::read_to_string("/proc/self/cgroup").expect("/proc is there");
-    let unified = Path::new("/sys/fs/cgroup/cgroup.procs").exists();
-    let top = Path::new("/sys/fs/cgroup");
-    let place = |line: &str| {
-        let (controllers, group) = line.split_once(':')?.1.split_once(':')?;
-        let top = match controllers {
-            "" if unified => top.to_owned(),
-            "" => top.join("unified"),
-            "name=systemd" => top.join("systemd"),
-            _ => return None,
-        };
-        let name = format!("rgunicorn-system-{}", std::process::id());
-        Some(top.join(group.trim_start_matches('/')).join(name))
-    };
-    let made: Vec<PathBuf> = groups.lines().filter_map(place).collect();
-    assert!(!made.is_empty(), "no control groups that systemd could use in\n{groups}");
-    for group in &made {
-        fs::create_dir_all(group).unwrap_or_else(|error| {
-            panic!("a control group cannot be made at {}: {error}", group.display())
-        });
-    }
+    let group = groups.lines().find_map(|line| line.strip_prefix("0::/"));
+    let group = group.unwrap_or_else(|| panic!("no control group of version 2 in\n{groups}"));
+    // On systems that have version 1 too.
+    let beside = Path::new("/sys/fs/cgroup/unified");
+    let top = if beside.is_dir() { beside } else { Path::new("/sys/fs/cgroup") };
+    let made = top.join(group).join(format!("rgunicorn-system-{}", std::process::id()));
+    fs::create_dir_all(&made).unwrap_or_else(|error| {
+        panic!("a control group cannot be made at {}: {error}", made.display())
+    });
     made
 }
 
