@@ -10,6 +10,11 @@ fn main() {
     let script = "import sys; print(getattr(sys, '_base_executable', None) or sys.executable)";
     let python = config.run_python_script(script).unwrap_or_default();
     println!("cargo:rustc-env=RGUNICORN_PYTHON={}", python.trim());
+    // Of the command; the extension module of the wheel links no libpython.
+    let script = "import sysconfig; print(sysconfig.get_config_var('INSTSONAME') or '')";
+    let library = config.run_python_script(script).unwrap_or_default();
+    println!("cargo:rustc-env=RGUNICORN_LIBPYTHON={}", library.trim());
+    println!("cargo:rustc-env=RGUNICORN_LIBDIR={}", config.lib_dir().unwrap_or_default());
     if let Some(dir) = config.lib_dir() {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{dir}");
     }

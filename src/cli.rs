@@ -2,6 +2,7 @@
 
 mod check;
 mod complaint;
+mod launch;
 mod renewed;
 mod start;
 
@@ -19,11 +20,12 @@ use crate::master::{self, Report, Surroundings};
 use crate::python::conf::{self, PythonConf};
 use crate::python::hooks::Hooks;
 use crate::python::loader::{self, LoadError};
-use crate::python::{environment, interpreter, lines, logging, support, wsgi};
+use crate::python::{environment, interpreter, lines, logging, program, support, wsgi};
 use crate::sys::detach::{self, Detached, Streams};
 use crate::sys::signal::{self, Signal};
-use crate::sys::{env, fd, heap, process, proctitle};
+use crate::sys::{fd, heap, process};
 use crate::worker;
+pub(crate) use launch::{Home, Launch};
 use start::Start;
 
 /// As gunicorn says it.
@@ -34,22 +36,28 @@ const UNDER_A_MANAGER: &str = "Warning: you shouldn't specify `daemon = True` wh
 #[must_use]
 pub fn main() -> i32 {
     let args: Vec<OsString> = std::env::args_os().collect();
-    if let Some(report) = Report::asked_for(&env::take) {
-        return check::run(&args, report);
+    let options = args.get(1..).unwrap_or_default();
+    enter(&Launch { options, again: &args, itself: &args, program: None, home: Home::Made(&args) })
+}
+
+/// Runs the program, or does what a master that is about to become it asks it for.
+pub(crate) fn enter(launch: &Launch<'_>) -> i32 {
+    let take = |name: &str| launch.take(name);
+    if let Some(report) = Report::asked_for(&take) {
+        return check::run(launch, report);
     }
-    run(&args).unwrap_or_else(|error| {
+    run(launch, &take).unwrap_or_else(|error| {
         // If stderr is gone the exit status has to do.
         let _ = write!(std::io::stderr(), "{}", complaint::text(&error, &variable));
         error.status()
     })
 }
 
-fn run(args: &[OsString]) -> Result<i32, Error> {
-    let options = args.get(1..).unwrap_or_default();
-    let surroundings = Surroundings::read(&variable, &env::take, process::getpid())?;
+fn run(launch: &Launch<'_>, take: &dyn Fn(&str) -> Option<OsString>) -> Result<i32, Error> {
+    let surroundings = Surroundings::read(&variable, take, process::getpid())?;
     let start = config::start_directory(&variable)?;
-    let invoked = Start::new(args, &start);
-    let venv = match config::early(options, &variable, &start) {
+    let invoked = launch.start(&start);
+    let venv = match launch.early(&start) {
         Ok(Early { exit: Some(text), .. }) => return Ok(print(&text)),
         Ok(early) => early.venv,
         // Told of when the configuration is read in full.
@@ -61,13 +69,20 @@ fn run(args: &[OsString]) -> Result<i32, Error> {
         let _ = signal::end_first_process_by(&[Signal::TERM, Signal::QUIT, Signal::HUP]);
     }
     // Otherwise the processes keep the name they were started by.
-    let _ = proctitle::init(args);
+    let _ = launch.make_room_for_titles();
     // Otherwise it stays as it is, and running out of descriptors is told when it happens.
     let _ = fd::raise_limit();
     let venv = venv.map(|venv| start.join(venv));
-    interpreter::initialize(venv.as_deref(), args)?;
+    launch.open(venv.as_deref())?;
+    Ok(serve(launch, Program::new(launch.options, start, invoked), surroundings))
+}
+
+/// A function of its own: nothing of it, such as the addresses of what it calls, may be looked at before
+/// libpython is there.
+#[inline(never)]
+fn serve(launch: &Launch<'_>, mut program: Program, surroundings: Surroundings) -> i32 {
+    launch.tell_who_starts();
     Python::attach(|py| {
-        let mut program = Program::new(options, start, invoked);
         let status = if surroundings.is_renewed() {
             Ok(renewed::run(py, &mut program, surroundings))
         } else {
@@ -78,9 +93,7 @@ fn run(args: &[OsString]) -> Result<i32, Error> {
             error.status()
         });
         detach::settle(status);
-        // Runs `atexit` functions and flushes Python's streams, like the end of any Python program.
-        interpreter::finalize(py);
-        process::exit_now(status)
+        launch.end(py, status)
     })
 }
 
@@ -297,7 +310,14 @@ impl Program {
     /// Reads the configuration and goes to the directory it names.
     fn load(&mut self) -> Result<Loaded, Error> {
         let start: &Path = &self.start;
-        let loaded = Config::load(&self.options, &variable, start, &mut self.files)?;
+        let settings = Python::attach(|py| program::get(py).map(program::settings).transpose())?;
+        let loaded = match settings {
+            None => Config::load(&self.options, &variable, start, &mut self.files)?,
+            Some(settings) => {
+                let config = Config::of_program(settings, &variable, start, &mut self.files)?;
+                Loaded::Run(Box::new(config))
+            }
+        };
         if let Loaded::Run(config) = &loaded {
             if conf::enter(&config.chdir)? {
                 self.entered = Some(config.chdir.clone());
@@ -330,6 +350,9 @@ impl Host for Program {
     fn read_config(&mut self) -> Result<Config, Error> {
         Python::attach(|py| {
             self.environment.undo(py)?;
+            if let Some(program) = program::get(py) {
+                program::reload(program)?;
+            }
             match self.load()? {
                 Loaded::Run(config) => {
                     self.environment.apply(py, &config.env()?)?;

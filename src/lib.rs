@@ -7,6 +7,7 @@ mod app;
 pub mod cli;
 mod config;
 mod error;
+pub mod extension;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;

@@ -1,13 +1,11 @@
 //! Checking that the program would work if it were started now, for a master that is about to
 //! become it.
 
-use std::ffi::OsString;
 use std::os::fd::AsRawFd;
 
 use pyo3::prelude::*;
 
-use super::start::Start;
-use super::{Program, explain, variable};
+use super::{Launch, Program, explain, variable};
 use crate::config::{self, Loaded};
 use crate::error::{Error, Exit};
 use crate::log;
@@ -17,10 +15,10 @@ use crate::python::{interpreter, logging};
 use crate::sys::{fd, process};
 
 /// Does what a start does, up to the application, and returns the exit status.
-pub fn run(args: &[OsString], mut report: Report) -> i32 {
+pub fn run(launch: &Launch<'_>, mut report: Report) -> i32 {
     let checked = report
         .compare()
-        .and_then(|()| check(args, &report).unwrap_or_else(|error| Err(error.to_string())));
+        .and_then(|()| check(launch, &report).unwrap_or_else(|error| Err(error.to_string())));
     match checked {
         Ok(()) => process::exit_now(Exit::Ok as i32),
         Err(why) => {
@@ -30,16 +28,26 @@ pub fn run(args: &[OsString], mut report: Report) -> i32 {
     }
 }
 
-fn check(args: &[OsString], report: &Report) -> Result<Result<(), String>, Error> {
-    let options = args.get(1..).unwrap_or_default();
+fn check(launch: &Launch<'_>, report: &Report) -> Result<Result<(), String>, Error> {
     let start = config::start_directory(&variable)?;
-    let venv = config::early(options, &variable, &start)?.venv.map(|venv| start.join(venv));
+    let venv = launch.early(&start)?.venv.map(|venv| start.join(venv));
     // Otherwise it stays as it is, as in the master.
     let _ = fd::raise_limit();
-    interpreter::initialize(venv.as_deref(), args)?;
+    launch.open(venv.as_deref())?;
+    let invoked = launch.start(&start);
+    check_with_python(launch, Program::new(launch.options, start, invoked), report)
+}
+
+/// A function of its own: see [`super::serve`].
+#[inline(never)]
+fn check_with_python(
+    launch: &Launch<'_>,
+    mut program: Program,
+    report: &Report,
+) -> Result<Result<(), String>, Error> {
+    launch.tell_who_starts();
     Python::attach(|py| {
-        let program = &mut Program::new(options, start.clone(), Start::new(args, &start));
-        let checked = load(py, program, report);
+        let checked = load(py, &mut program, report);
         // Threads that the application has started may never end.
         interpreter::wind_up(py);
         checked

@@ -16,6 +16,8 @@ use crate::sys::fd;
 #[derive(Clone, Debug)]
 pub struct Start {
     args: Vec<OsString>,
+    /// Those of the program that runs, which a script is not.
+    itself: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
     directory: PathBuf,
     /// Where the program was found by the system, if what it was called does not say where it is.
@@ -28,9 +30,11 @@ pub struct Start {
 const ITSELF: &str = "/proc/self/exe";
 
 impl Start {
-    pub fn new(args: &[OsString], directory: &Path) -> Self {
+    /// `args` start the program as it is then, `itself` the one that runs.
+    pub fn new(args: &[OsString], itself: &[OsString], directory: &Path) -> Self {
         let mut start = Self {
             args: args.to_vec(),
+            itself: itself.to_vec(),
             environment: std::env::vars_os().collect(),
             directory: directory.to_owned(),
             executable: None,
@@ -51,7 +55,7 @@ impl Start {
             let name = self.name().display();
             Error::config(format!("The program '{name}' cannot be found, or not be executed."))
         })?;
-        Ok(self.with(program))
+        Ok(self.with(program, &self.args))
     }
 
     /// The same with the program that runs, by its name as long as that leads there.
@@ -59,13 +63,14 @@ impl Start {
         let identity = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino()));
         let own = identity(Path::new(ITSELF)).ok();
         let is_it = |path: &PathBuf| own.is_some() && identity(path).ok() == own;
-        self.with(self.program().filter(is_it).unwrap_or_else(|| ITSELF.into()))
+        let named = self.itself.first().and_then(|name| self.find(name)).filter(is_it);
+        self.with(named.unwrap_or_else(|| ITSELF.into()), &self.itself)
     }
 
-    fn with(&self, program: PathBuf) -> Invocation {
+    fn with(&self, program: PathBuf, args: &[OsString]) -> Invocation {
         Invocation {
             program,
-            args: self.args.clone(),
+            args: args.to_vec(),
             environment: self.environment.clone(),
             directory: self.directory.clone(),
             descriptors: self.descriptors.clone(),
@@ -109,6 +114,7 @@ mod tests {
         let environment = path.map(|path| ("PATH".into(), path.into()));
         let start = Start {
             args: vec![name.into(), "a".into()],
+            itself: Vec::new(),
             environment: environment.into_iter().collect(),
             directory: place.to_owned(),
             executable: None,
@@ -149,13 +155,13 @@ mod tests {
 
     #[test]
     fn the_program_that_runs_is_found_even_if_another_one_has_its_name() {
-        let start = Start::new(&["/bin/sh".into()], Path::new("/"));
+        let start = Start::new(&["/bin/sh".into()], &["/bin/sh".into()], Path::new("/"));
         assert_eq!(start.invocation_of_itself().program, Path::new(ITSELF));
     }
 
     #[test]
     fn a_program_of_another_name_is_the_running_one() {
-        let start = Start::new(&["no-such-program".into()], Path::new("/"));
+        let start = Start::new(&["no-such-program".into()], &[], Path::new("/"));
         assert_eq!(start.invocation_of_itself().program, std::env::current_exe().unwrap());
         assert_eq!(start.invocation().unwrap().program, std::env::current_exe().unwrap());
     }

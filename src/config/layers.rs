@@ -148,6 +148,25 @@ impl Config {
         }
         Ok(Loaded::Run(Box::new(config)))
     }
+
+    /// The configuration of a program that starts a server by itself, and decides what is read: nothing
+    /// but its own settings. `start` is its working directory.
+    ///
+    /// # Errors
+    /// A value that its setting does not take.
+    pub fn of_program(
+        settings: Vec<(String, Value)>,
+        env: Env<'_>,
+        start: &Path,
+        files: &mut dyn ConfFile,
+    ) -> Result<Self, Error> {
+        let defaults = from_environment(env, start)?;
+        let mut layers = Layers { config: defaults.clone(), defaults, start, files };
+        for (name, value) in settings {
+            layers.apply(&name, value, &Origin::Program)?;
+        }
+        Ok(layers.config)
+    }
 }
 
 /// The configuration while its layers are put on each other.
@@ -182,7 +201,10 @@ impl Layers<'_> {
 
     fn set(&mut self, setting: &Setting, value: Value, origin: &Origin) -> Result<(), String> {
         let value = self.files.resolve(setting.refers, value)?;
-        let scope = Scope { start: self.start, conf_file: matches!(origin, Origin::File(_)) };
+        let scope = Scope {
+            start: self.start,
+            conf_file: matches!(origin, Origin::File(_) | Origin::Program),
+        };
         (setting.set)(&mut self.config, &value, &scope)?;
         if let Some(line) = setting.notice.and_then(|notice| notice(&self.config, &scope)) {
             self.files.tell(&line);
@@ -246,6 +268,27 @@ fn parse_both(args: &[OsString], env: Env<'_>) -> Result<Both, Error> {
         Parsed::Exit(question) => answer(question),
         Parsed::Flags(more) => Both::Flags(flags, more),
     })
+}
+
+/// The settings of a file: the one named, else the one in `start`, if there is one.
+///
+/// # Errors
+/// The file is missing or failed, or there are several.
+pub fn read_file(
+    location: Option<&str>,
+    start: &Path,
+    files: &mut dyn ConfFile,
+) -> Result<Vec<(String, Value)>, Error> {
+    let named = location.map(|location| ("config", location.into()));
+    let flags = Flags { app: None, values: named.into_iter().collect() };
+    match Source::find(&flags, &Flags::default(), start)? {
+        Source::None => Ok(Vec::new()),
+        Source::Python(location) => Ok(files.load(&location)?.settings),
+        Source::Toml(path) => {
+            let values = toml::load(&start.join(path))?;
+            Ok(values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+        }
+    }
 }
 
 /// The defaults, some of which depend on environment variables.

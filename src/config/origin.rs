@@ -11,6 +11,8 @@ pub enum Origin {
     File(String),
     /// The file in TOML, as it was named.
     Toml(String),
+    /// A program that starts a server by itself.
+    Program,
     /// `GUNICORN_CMD_ARGS`.
     CmdArgs,
     /// The command line.
@@ -25,6 +27,7 @@ impl Origin {
             Self::Default => format!("default of {name}"),
             Self::Environment(var) => format!("environment variable {var}, default of {name}"),
             Self::File(path) | Self::Toml(path) => format!("{name} in {path}"),
+            Self::Program => format!("{name}, set by the program"),
             Self::CmdArgs => format!("{flags} in GUNICORN_CMD_ARGS"),
             Self::CommandLine => format!("{flags} on the command line"),
         }

@@ -1,5 +1,7 @@
 //! Environment variables that the configuration sets, in `os.environ`.
 
+use std::ffi::OsString;
+
 use pyo3::prelude::*;
 
 use crate::error::Error;
@@ -57,6 +59,12 @@ pub fn remove(py: Python<'_>, names: &[&str]) -> Result<(), Error> {
             Error::config(format!("environment variable {name} cannot be removed: {error}"))
         })
     })
+}
+
+/// Removes a variable for good and returns what it was, if it can be read.
+pub fn take(py: Python<'_>, name: &str) -> Option<OsString> {
+    let environ = py.import("os").and_then(|os| os.getattr("environ")).ok()?;
+    environ.call_method1("pop", (name, py.None())).ok()?.extract().ok()?
 }
 
 /// Sets or removes one variable and returns what it was.

@@ -1,8 +1,10 @@
-//! Finding the Python environment to run in, and starting the interpreter in it.
+//! Finding the Python environment to run in, and starting the interpreter in it, or taking over one that
+//! runs already.
 
 use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::prelude::*;
 
@@ -14,6 +16,14 @@ pub const BUILT_FOR: &str = env!("RGUNICORN_PYTHON_VERSION");
 
 /// The interpreter that this program was built with.
 const BUILT_WITH: &str = env!("RGUNICORN_PYTHON");
+
+/// Whether the interpreter has been prepared for a server.
+static IS_SERVER: AtomicBool = AtomicBool::new(false);
+
+/// Whether a server runs in this process, or is about to.
+pub fn is_server() -> bool {
+    IS_SERVER.load(Ordering::Relaxed)
+}
 
 /// Starts the interpreter as the `python` of the environment would start.
 ///
@@ -35,8 +45,54 @@ pub fn initialize(venv: Option<&Path>, argv: &[OsString]) -> Result<(), Error> {
             program.to_string_lossy()
         ))
     })?;
-    Python::attach(compat::install)
+    Python::attach(install)
+}
+
+/// Prepares an interpreter that runs already for the server.
+///
+/// # Errors
+/// It is not the main thread that calls, or another environment than `venv` is running.
+pub fn adopt(py: Python<'_>, venv: Option<&Path>) -> Result<(), Error> {
+    if is_server() {
+        return Err(Error::config("a server runs in this process already."));
+    }
+    if let Some(venv) = venv {
+        check_running(py, venv)?;
+    }
+    if !has_main_thread(py).unwrap_or(false) {
+        return Err(Error::config(
+            "the server has to be started in the main thread of the process, which gets the signals.",
+        ));
+    }
+    install(py)
+}
+
+fn install(py: Python<'_>) -> Result<(), Error> {
+    IS_SERVER.store(true, Ordering::Relaxed);
+    compat::install(py)
+        .map(drop)
         .map_err(|error| Error::config(format!("cannot make gunicorn importable: {error}")))
+}
+
+fn has_main_thread(py: Python<'_>) -> PyResult<bool> {
+    let threading = py.import("threading")?;
+    Ok(threading.call_method0("current_thread")?.is(&threading.call_method0("main_thread")?))
+}
+
+/// The server runs in the interpreter that has been started; another cannot be had.
+fn check_running(py: Python<'_>, venv: &Path) -> Result<(), Error> {
+    let prefix = || py.import("sys")?.getattr("prefix")?.extract::<PathBuf>();
+    let prefix = prefix().map_err(|error| Error::config(format!("sys.prefix: {error}")))?;
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    if real(&prefix) == real(venv) {
+        return Ok(());
+    }
+    Err(Error::config(format!(
+        "this rgunicorn is installed in {prefix} and runs in its Python {BUILT_FOR}; it cannot use --venv {venv}. \
+         Install rgunicorn there and start {venv}/bin/rgunicorn, or omit --venv.",
+        prefix = prefix.display(),
+        venv = venv.display()
+    )))
 }
 
 /// Ends the interpreter; see [`ffi::finalize`] for what may follow: nothing but `_exit`.

@@ -4,7 +4,7 @@ use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
 
 use super::modules::{self, Places};
-use super::{compat, logging, support};
+use super::{compat, logging, program, support};
 use crate::log;
 
 /// Why there is no application.
@@ -53,6 +53,9 @@ fn found<'py>(py: Python<'py>, uri: &str) -> PyResult<Bound<'py, PyAny>> {
 }
 
 fn import<'py>(py: Python<'py>, uri: &str) -> PyResult<Bound<'py, PyAny>> {
+    if let Some(program) = program::get(py) {
+        return program.call_method0("wsgi");
+    }
     if compat::is_watched(py)? {
         // By way of the method that monitoring agents wrap, in order to wrap what it returns.
         let class = py.import("gunicorn.app.wsgiapp")?.getattr("WSGIApplication")?;

@@ -6,11 +6,13 @@ pub mod environment;
 mod ffi;
 pub mod hooks;
 pub mod interpreter;
+pub mod library;
 pub mod lines;
 pub mod loader;
 pub mod logging;
 pub mod modules;
 pub mod objects;
+pub mod program;
 pub mod signals;
 pub mod support;
 

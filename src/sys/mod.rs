@@ -13,6 +13,7 @@ pub mod exec;
 pub mod fd;
 pub mod heap;
 pub mod identity;
+pub mod libpython;
 pub mod listen;
 pub mod notify;
 pub mod oom;

@@ -33,9 +33,33 @@ static AREA: Mutex<Option<Area>> = Mutex::new(None);
 /// valgrind, whose own are there), or the process has threads already. Titles are then not shown;
 /// nothing else changes.
 pub fn init(args: &[OsString]) -> io::Result<()> {
-    let stat = fs::read_to_string("/proc/self/stat")?;
-    let area = locate(&stat).map_err(io::Error::other)?;
     let expected: Vec<u8> = args.iter().flat_map(|arg| [arg.as_bytes(), b"\0"].concat()).collect();
+    let (area, threads) = area()?;
+    if threads > 1 {
+        return Err(io::Error::other("the process has threads already"));
+    }
+    use_area(area, &expected)
+}
+
+/// The same in a process that somebody else has started, whose arguments are known to the kernel alone
+/// and which may have threads. If it has, the environment stays where it is, and there is only the room of
+/// the arguments for a title.
+///
+/// # Errors
+/// As [`init`]; threads are none.
+pub fn take_over() -> io::Result<()> {
+    let expected = fs::read("/proc/self/cmdline")?;
+    let (area, threads) = area()?;
+    let end = if threads > 1 { area.arguments } else { area.end };
+    use_area(Area { end, ..area }, &expected)
+}
+
+fn area() -> io::Result<(Area, usize)> {
+    locate(&fs::read_to_string("/proc/self/stat")?).map_err(io::Error::other)
+}
+
+/// Makes room in `area` if its arguments are as `expected`.
+fn use_area(area: Area, expected: &[u8]) -> io::Result<()> {
     if area.arguments - area.start != expected.len() {
         return Err(io::Error::other("the arguments are somewhere else"));
     }
@@ -68,7 +92,7 @@ pub fn set(title: &str) {
 
 /// Reads the fields of `proc_pid_stat(5)`: 20 `num_threads`, 48 to 51 `arg_start`, `arg_end`,
 /// `env_start`, `env_end`.
-fn locate(text: &str) -> Result<Area, &'static str> {
+fn locate(text: &str) -> Result<(Area, usize), &'static str> {
     const UNKNOWN: &str = "/proc/self/stat does not tell the place of the arguments";
     // Field 2, the name in parentheses, may hold anything; the third follows the last parenthesis.
     let (_, rest) = text.rsplit_once(')').ok_or(UNKNOWN)?;
@@ -77,16 +101,13 @@ fn locate(text: &str) -> Result<Area, &'static str> {
         Some(Ok(value)) => Ok(value),
         _ => Err(UNKNOWN),
     };
-    if field(20)? != 1 {
-        return Err("the process has threads already");
-    }
     let (start, arguments) = (field(48)?, field(49)?);
     let (env_start, env_end) = (field(50)?, field(51)?);
     if start == 0 || arguments <= start {
         return Err(UNKNOWN);
     }
     let end = if env_start == arguments && env_end > env_start { env_end } else { arguments };
-    Ok(Area { start, arguments, end })
+    Ok((Area { start, arguments, end }, field(20)?))
 }
 
 /// Gives every environment string that lies in the area a copy on the heap, where `getenv` of Rust,
@@ -95,9 +116,10 @@ fn move_environment(area: &Area) {
     unsafe extern "C" {
         static mut environ: *mut *mut libc::c_char;
     }
-    // SAFETY: there is one thread (`locate` checked), so nobody uses the environment meanwhile. The
-    // table ends with a null pointer and its strings with NUL (POSIX `environ`). The copies are
-    // never freed: `getenv` may have handed them out.
+    // SAFETY: there is one thread, or nothing of the environment is in the area (both callers of
+    // `use_area` see to it), so nobody uses what is changed meanwhile. The table ends with a null
+    // pointer and its strings with NUL (POSIX `environ`). The copies are never freed: `getenv` may
+    // have handed them out.
     unsafe {
         let mut entry = environ;
         while !entry.is_null() && !(*entry).is_null() {
@@ -114,7 +136,7 @@ fn move_environment(area: &Area) {
 mod tests {
     use std::fs;
 
-    use super::{init, locate, set};
+    use super::{init, locate, set, take_over};
     use crate::sys::testing::alone;
 
     fn shown() -> String {
@@ -154,7 +176,25 @@ mod tests {
     }
 
     #[test]
-    fn a_process_with_threads_or_an_unknown_form_is_left_alone() {
+    fn where_threads_may_read_the_environment_it_stays() {
+        alone("sys::proctitle::tests::where_threads_may_read_the_environment_it_stays", || {
+            let before: Vec<_> = std::env::vars_os().collect();
+            let own = fs::read("/proc/self/cmdline").expect("read").len();
+            let (end, wait) = std::sync::mpsc::channel::<()>();
+            let thread = std::thread::spawn(move || wait.recv());
+            init(&std::env::args_os().collect::<Vec<_>>()).expect_err("there are threads");
+            take_over().expect("take over");
+            assert_shown("gunicorn: master [app:app]");
+            set(&"y".repeat(1 << 20));
+            assert_eq!(shown(), "y".repeat(own - 1));
+            assert_eq!(std::env::vars_os().collect::<Vec<_>>(), before);
+            drop(end);
+            thread.join().expect("join").expect_err("nothing was sent");
+        });
+    }
+
+    #[test]
+    fn the_kernel_tells_the_place_of_the_arguments() {
         let fields = |threads: u32| {
             let mut fields = vec!["0".to_owned(); 50];
             fields[17] = threads.to_string();
@@ -163,9 +203,11 @@ mod tests {
             }
             format!("1 (a) b) {}", fields.join(" "))
         };
-        let area = locate(&fields(1)).expect("area");
-        assert_eq!((area.start, area.arguments, area.end), (100, 200, 300));
-        assert!(locate(&fields(2)).expect_err("threads").contains("threads"));
+        for threads in [1, 2] {
+            let (area, found) = locate(&fields(threads)).expect("area");
+            assert_eq!((area.start, area.arguments, area.end), (100, 200, 300));
+            assert_eq!(found, threads as usize);
+        }
         assert!(locate("1 (x) S 1").is_err());
         assert!(locate("").is_err());
     }

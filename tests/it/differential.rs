@@ -3,6 +3,7 @@
 
 use std::process::Command;
 
+use crate::harness::server::rgunicorn;
 use crate::harness::venv;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/differential.py");
@@ -18,7 +19,9 @@ fn both_servers_take_mutated_requests_the_same_way() {
     }
     let output = Command::new(venv::program("python"))
         .arg(SCRIPT)
-        .args(["--rgunicorn", env!("CARGO_BIN_EXE_rgunicorn"), "--gunicorn"])
+        .arg("--rgunicorn")
+        .args(rgunicorn())
+        .arg("--gunicorn")
         .arg(venv::program("gunicorn"))
         // The time is a bound for machines that are busy.
         .args(["--seed", "9112", "--count", COUNT, "--seconds", "60"])

@@ -13,7 +13,6 @@ const ABSENT: &[(&str, &str)] = &[
     ("gunicorn.workers.ggevent", "it has no gevent workers"),
     ("gunicorn.workers.gtornado", "it has no tornado workers"),
     ("gunicorn.app.pasterapp", "it does not read Paste configurations"),
-    ("gunicorn.__main__", "start the server with the command rgunicorn"),
 ];
 
 /// Why a module that gunicorn has is missing; `None` for names that gunicorn does not have either.

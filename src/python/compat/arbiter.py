@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 
+from gunicorn import _native
 from gunicorn.sock import TCP6Socket, TCPSocket, UnixSocket
 
 # What gunicorn's class has and a master that is not written in Python cannot have, with what to do
@@ -18,7 +19,6 @@ _INSTEAD = {
     "stop": "send it SIGTERM, or SIGQUIT for a quick stop: os.kill(server.pid, signal.SIGTERM)",
     "reload": "send it SIGHUP: os.kill(server.pid, signal.SIGHUP)",
     "reexec": "send it SIGUSR2: os.kill(server.pid, signal.SIGUSR2)",
-    "run": "start it with the command rgunicorn",
     "start": "start it with the command rgunicorn",
     "spawn_worker": "set server.num_workers",
     "spawn_workers": "set server.num_workers",
@@ -51,10 +51,12 @@ class Arbiter:
     }
 
     def __init__(self, app):
-        raise RuntimeError(
-            "rgunicorn's master is not written in Python: start it with the command rgunicorn "
-            "instead of gunicorn.arbiter.Arbiter(app).run()"
-        )
+        self._program = _native.program()
+        self.app = app
+
+    def run(self):
+        """Run the server for the application until it is stopped, and end the program."""
+        sys.exit(self._program.run(self.app))
 
     @classmethod
     def _make(cls, native, app):

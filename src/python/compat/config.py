@@ -38,6 +38,7 @@ class Config:
         self.prog = prog or os.path.basename(sys.argv[0])
         self.env_orig = os.environ.copy()
         self._networks = {}
+        self._given = set()
 
     @classmethod
     def from_native(cls, values, environ):
@@ -80,8 +81,19 @@ class Config:
             raise AttributeError("No configuration setting for: %s" % name) from None
 
     def set(self, name, value):
-        """Set a value here. The server does not look here: what it does stays as it is configured."""
+        """Set a value here. A server that runs does not look here: what it does stays as it is
+        configured."""
         self._setting(name).set(value)
+        self._given.add(name)
+
+    def given(self):
+        """The values that somebody has set, for a server that is to be started with them."""
+        settings = self.settings.items()
+        return {
+            name: setting.value
+            for name, setting in settings
+            if name in self._given or setting.value != type(setting).value
+        }
 
     def validate(self):
         """Check settings against each other."""

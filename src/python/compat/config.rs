@@ -2,14 +2,19 @@
 //! object that hooks and loggers get.
 
 use std::env;
+use std::ffi::OsString;
+use std::io::{self, Write};
 
-use pyo3::exceptions::{PyLookupError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyLookupError, PySystemExit, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::config::cli::{self, Parsed};
 use crate::config::layers::{self, ConfFile as _};
+use crate::config::reference::help::Page;
 use crate::config::setting::{Scope, Setting, Shape};
 use crate::config::settings::{TABLE, find};
+use crate::config::value::Value;
 use crate::config::{Config, start_directory};
 use crate::python::conf::PythonConf;
 use crate::python::values;
@@ -72,6 +77,61 @@ fn row<'py>(py: Python<'py>, setting: &Setting, defaults: &Config) -> PyResult<B
         row.set_item(name, value)?;
     }
     Ok(row)
+}
+
+/// The options of a command line by the names of their settings, and its application, in a list that
+/// may be empty. Texts that a command prints (`--help`) and what is wrong end the program.
+#[pyfunction]
+pub fn parse_options<'py>(
+    words: &Bound<'py, PyAny>,
+) -> PyResult<(Bound<'py, PyDict>, Vec<String>)> {
+    let py = words.py();
+    match cli::parse(&words.extract::<Vec<OsString>>()?) {
+        Ok(Parsed::Flags(flags)) => {
+            let values = flags.values.into_iter().map(|(name, value)| (name.to_owned(), value));
+            Ok((dictionary(py, values)?, flags.app.into_iter().collect()))
+        }
+        Ok(Parsed::Exit(question)) => {
+            let page = Page::of_stdout(&|name| env::var(name).ok());
+            Err(leave(&mut io::stdout(), &question.answer(page), 0))
+        }
+        Err(error) => Err(leave(&mut io::stderr(), &error.report(), error.status())),
+    }
+}
+
+/// The settings of a conf file: the one named, else the one in the working directory, if there is one.
+#[pyfunction]
+#[pyo3(signature = (location=None))]
+pub fn read_conf_file<'py>(
+    py: Python<'py>,
+    location: Option<&str>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let read = || {
+        let start = start_directory(&|name| env::var(name).ok())?;
+        layers::read_file(location, &start, &mut PythonConf::new(start.clone()))
+    };
+    match read() {
+        Ok(values) => dictionary(py, values),
+        Err(error) => Err(leave(&mut io::stderr(), &error.report(), error.status())),
+    }
+}
+
+fn dictionary(
+    py: Python<'_>,
+    values: impl IntoIterator<Item = (String, Value)>,
+) -> PyResult<Bound<'_, PyDict>> {
+    let dictionary = PyDict::new(py);
+    for (name, value) in values {
+        dictionary.set_item(name, values::to_python(py, &value)?)?;
+    }
+    Ok(dictionary)
+}
+
+/// Has the program end with this status, and `text` as its last word.
+fn leave(stream: &mut dyn Write, text: &str, status: i32) -> PyErr {
+    // If the stream is gone the exit status has to do.
+    let _ = stream.write_all(text.as_bytes());
+    PySystemExit::new_err(status)
 }
 
 /// What the server makes of a value for a setting.

@@ -19,24 +19,29 @@ use loader::Loader;
 /// The package's name.
 const PACKAGE: &str = "gunicorn";
 
-/// Makes the package importable.
+/// Makes the package importable, unless it is; returns the finder.
 ///
 /// # Errors
 /// `sys.meta_path` or `sys.modules` is not what Python makes it.
-pub fn install(py: Python<'_>) -> PyResult<()> {
+pub fn install(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     // What the importer needs must be there: it is asked under a lock of the import system, under which
     // nothing can be imported that another thread is about to import.
     py.import("importlib.machinery")?;
     let sys = py.import("sys")?;
     let finders = sys.getattr("meta_path")?.cast_into::<PyList>()?;
+    if let Some(own) = finders.iter().find(PyAnyMethods::is_instance_of::<Importer>) {
+        return Ok(own);
+    }
     // In front of the finder that would find an installed gunicorn, but behind those that a
     // `sitecustomize` has put in front to watch or wrap imports: they ask us like any other.
     let is_path_finder = |finder: &Bound<'_, PyAny>| {
         finder.getattr("__name__").is_ok_and(|name| name.eq("PathFinder").unwrap_or(false))
     };
     let at = finders.iter().position(|finder| is_path_finder(&finder)).unwrap_or(0);
-    finders.insert(at, Py::new(py, Importer)?)?;
-    forget(&sys.getattr("modules")?.cast_into::<PyDict>()?)
+    let own = Bound::new(py, Importer)?.into_any();
+    finders.insert(at, &own)?;
+    forget(&sys.getattr("modules")?.cast_into::<PyDict>()?)?;
+    Ok(own)
 }
 
 /// Whether somebody may have wrapped classes of the package, or would if they were imported: one of its
@@ -132,7 +137,7 @@ mod tests {
         static INSTALL: Once = Once::new();
         Python::initialize();
         Python::attach(|py| {
-            INSTALL.call_once_py_attached(py, || install(py).unwrap());
+            INSTALL.call_once_py_attached(py, || drop(install(py).unwrap()));
             let code = CString::new(statements).unwrap();
             py.run(&code, Some(&PyDict::new(py)), None)
                 .unwrap_or_else(|error| panic!("{}", support::traceback(py, &error)));

@@ -1,11 +1,11 @@
 //! What the Python half of the package needs of the server: the module `gunicorn._native`.
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 
 use super::config;
 use crate::python::wsgi::{Errors, FileWrapper, Input, identity};
-use crate::python::{hooks, logging, support};
+use crate::python::{hooks, interpreter, logging, support};
 use crate::reactor::server_name;
 use crate::sys::proctitle;
 
@@ -20,12 +20,27 @@ pub fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Input", module.py().get_type::<Input>())?;
     module.add_function(wrap_pyfunction!(config::settings, module)?)?;
     module.add_function(wrap_pyfunction!(config::validate, module)?)?;
+    module.add_function(wrap_pyfunction!(config::parse_options, module)?)?;
+    module.add_function(wrap_pyfunction!(config::read_conf_file, module)?)?;
     module.add_function(wrap_pyfunction!(load_application, module)?)?;
+    module.add_function(wrap_pyfunction!(program, module)?)?;
     module.add_function(wrap_pyfunction!(set_title, module)?)?;
     module.add_function(wrap_pyfunction!(errors, module)?)?;
     logging::fill(module)?;
     module.add_function(wrap_pyfunction!(set_server, module)?)?;
     module.add_function(wrap_pyfunction!(set_server_software, module)?)
+}
+
+/// The module that starts servers, in processes that are none.
+#[pyfunction]
+fn program(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
+    if interpreter::is_server() {
+        return Err(PyRuntimeError::new_err(
+            "no server can be started in the process of another one: start it in a process of its own, \
+             or with the command rgunicorn",
+        ));
+    }
+    py.import("rgunicorn._rgunicorn")
 }
 
 /// The application of a name.

@@ -58,6 +58,7 @@ macro_rules! native {
 pub static MODULES: &[Module] = &[
     source!("gunicorn", "__init__.py"),
     native!("gunicorn._native", native::fill),
+    source!("gunicorn.__main__", "__main__.py"),
     source!("gunicorn._absent", "_absent.py"),
     source!("gunicorn._heads", "_heads.py"),
     source!("gunicorn._hooks", "_hooks.py"),

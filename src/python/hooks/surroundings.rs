@@ -7,9 +7,13 @@ use pyo3::types::PyList;
 
 use crate::config::Config;
 use crate::net::listener::Listener;
+use crate::python::program;
 
 /// The application as the server was told of it.
 pub fn application<'py>(py: Python<'py>, config: &Config) -> PyResult<Bound<'py, PyAny>> {
+    if let Some(program) = program::get(py) {
+        return Ok(program.clone());
+    }
     let class = py.import("gunicorn.app.wsgiapp")?.getattr("WSGIApplication")?;
     class.call_method1("of", (config.application(),))
 }

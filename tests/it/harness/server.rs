@@ -89,12 +89,26 @@ impl ServerKind {
     /// Program and arguments that come before those of the test.
     fn program(self) -> Vec<OsString> {
         match self {
-            Self::Rgunicorn => vec![env!("CARGO_BIN_EXE_rgunicorn").into()],
+            Self::Rgunicorn => rgunicorn(),
             // The control socket of gunicorn has one path for all servers of a user; two tests at
             // the same time would fight for it.
             Self::Gunicorn => vec![venv::program("gunicorn").into(), "--no-control-socket".into()],
         }
     }
+}
+
+/// The command under test: the binary just built, unless `RGUNICORN_UNDER_TEST` names another one (words
+/// separated by blanks), as the console script of an installed wheel.
+pub fn rgunicorn() -> Vec<OsString> {
+    match std::env::var("RGUNICORN_UNDER_TEST") {
+        Err(_) => vec![env!("CARGO_BIN_EXE_rgunicorn").into()],
+        Ok(words) => words.split_whitespace().map(OsString::from).collect(),
+    }
+}
+
+/// Whether that is a Python program: the server of the wheel.
+pub fn is_wheel() -> bool {
+    std::env::var_os("RGUNICORN_UNDER_TEST").is_some()
 }
 
 /// What to start and how.
@@ -107,8 +121,8 @@ pub struct Builder {
     chdir: Option<PathBuf>,
     /// What the shell does first.
     prelude: String,
-    /// Another name or path of the program.
-    called: Option<OsString>,
+    /// Program and first arguments.
+    program: Vec<OsString>,
     dir: TempDir,
 }
 
@@ -127,7 +141,7 @@ impl Builder {
             pass_socket: true,
             chdir: Some(APPS.into()),
             prelude: String::new(),
-            called: None,
+            program: kind.program(),
             dir: tempfile::tempdir().expect("a temporary directory can be made"),
         }
     }
@@ -238,7 +252,13 @@ os.execvp(command[0], command)
 
     /// Starts the program under another name or path, relative to the server's own directory.
     pub fn called(mut self, name: &str) -> Self {
-        self.called = Some(name.into());
+        self.program[0] = name.into();
+        self
+    }
+
+    /// Starts another program, with these arguments in front.
+    pub fn program(mut self, words: Vec<OsString>) -> Self {
+        self.program = words;
         self
     }
 
@@ -311,11 +331,7 @@ os.execvp(command[0], command)
             command.env_remove(name);
         }
         let script = format!("{}{script}", self.prelude);
-        let mut program = self.kind.program();
-        if let Some(called) = self.called {
-            program[0] = called;
-        }
-        command.args(["-c", &script, "sh"]).args(program).args(&self.args);
+        command.args(["-c", &script, "sh"]).args(&self.program).args(&self.args);
         if let Some(dir) = &self.chdir {
             command.arg("--chdir").arg(dir);
         }

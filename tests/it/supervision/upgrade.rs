@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 use crate::harness::cases::{on_both_servers, on_rgunicorn};
 use crate::harness::load::Load;
 use crate::harness::manager::Manager;
+use crate::harness::server::rgunicorn;
 use crate::harness::{BOUND, Builder, Client, Server, ServerKind, process, until};
 
 on_both_servers!(
@@ -298,7 +299,7 @@ fn the_program_may_be_another_one(kind: ServerKind) {
     for by_path in [true, false] {
         let builder = Builder::new(kind);
         let program = builder.dir().join("server");
-        let real = env!("CARGO_BIN_EXE_rgunicorn");
+        let real = &rgunicorn()[0];
         std::os::unix::fs::symlink(real, &program).expect("the directory is writable");
         let builder = if by_path {
             builder.called("./server")
@@ -310,7 +311,7 @@ fn the_program_may_be_another_one(kind: ServerKind) {
         };
         let upgrading = Upgrading::start(builder);
         fs::remove_file(&program).expect("the directory is writable");
-        let script = format!("#!/bin/sh\nOTHER=yes exec {real} \"$@\"\n");
+        let script = format!("#!/bin/sh\nOTHER=yes exec {} \"$@\"\n", real.display());
         fs::write(&program, script).expect("the directory is writable");
         upgrading.server.signal(Signal::SIGUSR2);
         upgrading.server.log.wait_for("Cannot start a new master: The program '");

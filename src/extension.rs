@@ -1,0 +1,57 @@
+//! The Python module of the wheel: the program in a process whose interpreter runs already.
+
+mod again;
+
+use std::ffi::OsString;
+
+use pyo3::prelude::*;
+
+use crate::cli::{self, Home, Launch};
+use crate::python::compat;
+
+/// Puts the functions into the module.
+///
+/// # Errors
+/// What Python raises.
+pub fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_function(wrap_pyfunction!(main, module)?)?;
+    module.add_function(wrap_pyfunction!(run, module)?)?;
+    module.add_function(wrap_pyfunction!(provide_gunicorn, module)?)
+}
+
+/// Runs the server with these arguments, those of the process by default, until it is stopped, and
+/// returns the exit status.
+#[pyfunction]
+#[pyo3(signature = (args=None))]
+fn main(py: Python<'_>, args: Option<Vec<OsString>>) -> PyResult<i32> {
+    let sys = py.import("sys")?;
+    let options = match args {
+        Some(args) => args,
+        None => sys.getattr("argv")?.extract::<Vec<OsString>>()?.into_iter().skip(1).collect(),
+    };
+    enter(sys.as_any(), &options, None)
+}
+
+/// Runs the server that a program, an object of a class derived from
+/// `gunicorn.app.base.BaseApplication`, asks for, and returns the exit status.
+#[pyfunction]
+fn run(program: &Bound<'_, PyAny>) -> PyResult<i32> {
+    enter(&program.py().import("sys")?.into_any(), &[], Some(program))
+}
+
+fn enter(
+    sys: &Bound<'_, PyAny>,
+    options: &[OsString],
+    program: Option<&Bound<'_, PyAny>>,
+) -> PyResult<i32> {
+    let again::Commands { again, itself } = again::commands(sys)?;
+    let (again, itself, home) = (&again, &itself, Home::Found);
+    Ok(cli::enter(&Launch { options, again, itself, program, home }))
+}
+
+/// Makes the package `gunicorn` importable, as it is in the server's processes; returns what finds it.
+#[pyfunction]
+fn provide_gunicorn(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    compat::install(py)
+}
