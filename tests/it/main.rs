@@ -21,3 +21,4 @@ mod manners;
 mod site;
 mod slow_clients;
 mod supervision;
+mod wheel;
