@@ -70,6 +70,12 @@ fn until_serving(server: &Server, what: &str) {
     until_says(|| server.get("/").text(), what, server.pid());
 }
 
+/// Who has ended is collected.
+#[track_caller]
+fn until_reaped(server: &Server) {
+    until(BOUND, "no zombies", || (process::zombies(server.pid()) == 0).then_some(()));
+}
+
 /// The reload leads to new workers only, which say this.
 #[track_caller]
 fn reload(server: &Server, what: &str) {
@@ -97,7 +103,7 @@ fn new_code_is_served_by_the_same_master(kind: ServerKind) {
     for what in ["new", "newer"] {
         reload(&server, what);
         server.wait_workers(2);
-        assert_eq!(process::zombies(server.pid()), 0);
+        until_reaped(&server);
         let written = fs::read_to_string(&pid_file).expect("it is there all the time");
         assert_eq!(written.trim(), server.pid().to_string());
         assert_eq!(process::title(server.pid()), "gunicorn: master [shop]");

@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use super::{APP, builder, reload, start, until_serving, write};
+use super::{APP, builder, reload, start, until_reaped, until_serving, write};
 use crate::harness::cases::on_rgunicorn;
 use crate::harness::{BOUND, Builder, Server, ServerKind, process, until};
 
@@ -84,7 +84,7 @@ fn what_is_broken_changes_nothing(kind: ServerKind) {
     }
     reload(&server, "new");
     server.wait_workers(2);
-    assert_eq!(process::zombies(server.pid()), 0);
+    until_reaped(&server);
     let written = fs::read_to_string(server.dir().join("web.pid")).expect("it is there");
     assert_eq!(written.trim(), server.pid().to_string());
 }
@@ -115,7 +115,7 @@ fn another_reload_takes_the_place_of_a_check(kind: ServerKind) {
     reload(&server, "new");
     until_gone(first);
     server.wait_workers(2);
-    assert_eq!(process::zombies(server.pid()), 0);
+    until_reaped(&server);
 }
 
 fn a_stop_does_not_wait_for_a_check(kind: ServerKind) {
@@ -167,7 +167,7 @@ fn signals_are_not_lost_while_the_master_loads(kind: ServerKind) {
     server.log.wait_for(&format!("Worker (pid:{}) was sent SIGKILL!", old[0]));
     until_gone(old[1]);
     server.wait_workers(3);
-    assert_eq!(process::zombies(server.pid()), 0);
+    until_reaped(&server);
     // HUP as well.
     mean(&server, "hold", server.pid());
     let mark = server.log.mark();
