@@ -150,6 +150,7 @@ fn stopped_quickly(kind: ServerKind) {
     server.log.wait_for("note: loaded in ");
     // It must have its signal handlers and have begun to serve.
     assert_eq!(server.get("/pid").status, 200);
+    record.wait("post_request ", 1);
     assert_eq!(server.stop(Signal::SIGINT), 0);
     let hooks = |pid: i32| -> Vec<String> {
         let calls = record.of_process(pid);
