@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-const SHARE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/share");
+const SHARE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/share");
 const APPS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/apps");
 
 /// What a program prints, which must succeed without a complaint.

@@ -8,10 +8,10 @@ use super::{completions, man, markdown};
 fn all() -> [(&'static str, String); 5] {
     [
         ("docs/settings.md", markdown::markdown()),
-        ("share/man/man1/rgunicorn.1", man::page()),
-        ("share/bash-completion/completions/rgunicorn", completions::bash()),
-        ("share/zsh/site-functions/_rgunicorn", completions::zsh()),
-        ("share/fish/vendor_completions.d/rgunicorn.fish", completions::fish()),
+        ("docs/share/man/man1/rgunicorn.1", man::page()),
+        ("docs/share/bash-completion/completions/rgunicorn", completions::bash()),
+        ("docs/share/zsh/site-functions/_rgunicorn", completions::zsh()),
+        ("docs/share/fish/vendor_completions.d/rgunicorn.fish", completions::fish()),
     ]
 }
 

@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::harness::server::APPS;
 
 const FILE: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/share/bash-completion/completions/rgunicorn");
+    concat!(env!("CARGO_MANIFEST_DIR"), "/docs/share/bash-completion/completions/rgunicorn");
 
 /// What bash offers when TAB is pressed behind these words.
 #[track_caller]
