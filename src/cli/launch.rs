@@ -65,7 +65,12 @@ impl Launch<'_> {
     pub(super) fn make_room_for_titles(&self) -> io::Result<()> {
         match self.home {
             Home::Made(args) => proctitle::init(args),
-            Home::Found => proctitle::take_over(),
+            Home::Found => {
+                // As after its start: a master that has become a new program was started as `python`.
+                let name = self.again.first().map(Path::new).and_then(Path::file_name);
+                process::set_name(name.unwrap_or_default())?;
+                proctitle::take_over()
+            }
         }
     }
 
