@@ -1,4 +1,4 @@
-//! A bare Debian, in which rgunicorn is installed as the README says, serves the Flask example and stops. How
+//! A bare Debian, in which rgunicorn is installed as `docs/install.md` says, serves the Flask example and stops. How
 //! long each step takes is printed (`tests/system/run debian --nocapture`); see [`crate::docker`] for what the
 //! compiler does otherwise than for users.
 
@@ -8,7 +8,7 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 
 use crate::container::Container;
-use crate::docker::{copy, run};
+use crate::docker::{copy, image, run};
 use crate::dockerfile::Start;
 use crate::example::EXAMPLES;
 use crate::root::Layer;
@@ -44,6 +44,18 @@ fn bare() -> Layer {
     let requirements = Path::new(EXAMPLES).join("flask/requirements.txt");
     copy(&requirements, &layer, Path::new("/srv/requirements.txt"));
     layer
+}
+
+/// A wheel that was built somewhere else needs nothing but Python.
+#[test]
+#[ignore = "run by tests/system/run"]
+fn a_wheel_is_installed_without_a_compiler() {
+    let layer = bare();
+    copy(&image().named("build").find("/srv/wheels"), &layer, Path::new("/srv/wheels"));
+    run(&layer, &format!("{PACKAGES} python3-venv"), "/");
+    run(&layer, &format!("python3 -m venv /srv/venv && {FLASK} /srv/wheels/*.whl"), "/");
+    serve(layer.continued(), &["/srv/venv/bin/rgunicorn", "--workers", "2", "app:app"]);
+    serve(layer, &["/srv/venv/bin/python", "-m", "rgunicorn", "--workers", "2", "app:app"]);
 }
 
 /// The binary is compiled there, and serves an environment it is told of.
