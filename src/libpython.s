@@ -20,6 +20,7 @@
 .weak PyDict_Contains
 .weak PyDict_Copy
 .weak PyDict_DelItem
+.weak PyDict_GetItemRef
 .weak PyDict_GetItemWithError
 .weak PyDict_Keys
 .weak PyDict_New
@@ -31,6 +32,7 @@
 .weak PyErr_Clear
 .weak PyErr_ExceptionMatches
 .weak PyErr_Fetch
+.weak PyErr_GetRaisedException
 .weak PyErr_GivenExceptionMatches
 .weak PyErr_NewExceptionWithDoc
 .weak PyErr_NormalizeException
@@ -40,6 +42,7 @@
 .weak PyErr_SetInterrupt
 .weak PyErr_SetInterruptEx
 .weak PyErr_SetObject
+.weak PyErr_SetRaisedException
 .weak PyErr_SetString
 .weak PyErr_WriteUnraisable
 .weak PyEval_RestoreThread
@@ -84,6 +87,7 @@
 .weak PyIter_Next
 .weak PyList_Append
 .weak PyList_GetItem
+.weak PyList_GetItemRef
 .weak PyList_Insert
 .weak PyList_New
 .weak PyList_Type
@@ -107,6 +111,7 @@
 .weak PyOS_FSPath
 .weak PyObject_Call
 .weak PyObject_CallNoArgs
+.weak PyObject_CallOneArg
 .weak PyObject_DelItem
 .weak PyObject_Free
 .weak PyObject_GC_Track
@@ -117,6 +122,7 @@
 .weak PyObject_GetAttr
 .weak PyObject_GetItem
 .weak PyObject_GetIter
+.weak PyObject_GetOptionalAttr
 .weak PyObject_IsInstance
 .weak PyObject_IsTrue
 .weak PyObject_LengthHint
@@ -139,6 +145,7 @@
 .weak PyTuple_New
 .weak PyTuple_Type
 .weak PyType_FromSpec
+.weak PyType_GetModuleName
 .weak PyType_GetName
 .weak PyType_GetQualName
 .weak PyType_IsSubtype
@@ -149,6 +156,7 @@
 .weak PyUnicode_DecodeFSDefaultAndSize
 .weak PyUnicode_DecodeLatin1
 .weak PyUnicode_EncodeFSDefault
+.weak PyUnicode_EqualToUTF8AndSize
 .weak PyUnicode_FromStringAndSize
 .weak PyUnicode_InternInPlace
 .weak PyUnicode_Type
@@ -156,6 +164,7 @@
 .weak Py_FinalizeEx
 .weak Py_InitializeEx
 .weak Py_InitializeFromConfig
+.weak Py_IsFinalizing
 .weak Py_IsInitialized
 .weak _PyObject_MakeTpCall
 .weak _PyUnicode_Ready

@@ -63,7 +63,8 @@ impl Start {
         let identity = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino()));
         let own = identity(Path::new(ITSELF)).ok();
         let is_it = |path: &PathBuf| own.is_some() && identity(path).ok() == own;
-        let named = self.itself.first().and_then(|name| self.find(name)).filter(is_it);
+        let named = self.itself.first().and_then(|name| self.find(name));
+        let named = named.or_else(|| self.running()).filter(is_it);
         self.with(named.unwrap_or_else(|| ITSELF.into()), &self.itself)
     }
 
@@ -82,8 +83,11 @@ impl Start {
     }
 
     fn program(&self) -> Option<PathBuf> {
-        let running = || self.executable.clone().filter(|path| is_executable(path));
-        self.find(self.name()).or_else(running)
+        self.find(self.name()).or_else(|| self.running())
+    }
+
+    fn running(&self) -> Option<PathBuf> {
+        self.executable.clone().filter(|path| is_executable(path))
     }
 
     /// Finds a program as a shell does.
