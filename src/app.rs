@@ -16,6 +16,7 @@ use crate::net::handoff::Queue;
 use crate::net::listener::Listener;
 use crate::reactor::{Exchange, Request, Summary};
 use crate::scoreboard::{Bell, Scoreboard, Slot, StopFlag};
+use crate::sys::signal::Signal;
 pub use hooks::{Birth, Called, HookFailed, Hooks, Resumed};
 pub use wishes::Wishes;
 
@@ -61,8 +62,18 @@ pub trait Host {
     fn after_fork_parent(&mut self);
     /// Called in the child immediately after a fork.
     fn after_fork_child(&mut self);
-    /// Runs `wait`, which may block, without holding up threads of the interpreter.
-    fn unlocked(&mut self, wait: &mut (dyn FnMut() + Send));
+    /// Has code of the user find a handler for each of these signals, so that it can put its own in
+    /// front. They arrive in the pipe of the process already.
+    ///
+    /// # Errors
+    /// The sentence for the user.
+    fn show_signals(&mut self, signals: &[Signal]) -> Result<(), Error>;
+    /// Runs `wait`, which may block, without holding up threads of the interpreter; what it is given is
+    /// readable when handlers of the user wait to be called, as they are afterwards.
+    ///
+    /// # Errors
+    /// One of them has failed.
+    fn unlocked(&mut self, wait: &mut (dyn FnMut(Option<BorrowedFd<'_>>) + Send)) -> Called;
     /// Reads the whole configuration again and makes the process as it wants it.
     ///
     /// # Errors

@@ -8,11 +8,12 @@ mod start;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use pyo3::prelude::*;
 
-use crate::app::{self, Host, Invocation, Seat};
+use crate::app::{self, Called, Host, Invocation, Seat};
 use crate::config::{self, Config, Early, Loaded, reference};
 use crate::error::{Error, Exit, reason};
 use crate::log;
@@ -20,6 +21,7 @@ use crate::master::{self, Report, Surroundings};
 use crate::python::conf::{self, PythonConf};
 use crate::python::hooks::Hooks;
 use crate::python::loader::{self, LoadError};
+use crate::python::signals::master::{self as handlers, Wake};
 use crate::python::{environment, interpreter, lines, logging, program, support, wsgi};
 use crate::sys::detach::{self, Detached, Streams};
 use crate::sys::signal::{self, Signal};
@@ -93,6 +95,7 @@ fn serve(launch: &Launch<'_>, mut program: Program, surroundings: Surroundings) 
             error.status()
         });
         detach::settle(status);
+        handlers::retire(py, &master::SIGNALS);
         launch.end(py, status)
     })
 }
@@ -257,6 +260,8 @@ struct Program {
     hooks: Hooks,
     /// The directory that a configuration has added to Python's search path.
     entered: Option<PathBuf>,
+    /// How Python wakes the master.
+    wake: Option<Wake>,
 }
 
 impl Program {
@@ -270,6 +275,7 @@ impl Program {
             environment: environment::Exports::default(),
             hooks: Hooks::default(),
             entered: None,
+            wake: None,
         }
     }
 
@@ -340,11 +346,28 @@ impl Host for Program {
     }
 
     fn after_fork_child(&mut self) {
-        Python::attach(interpreter::after_fork_child);
+        Python::attach(|py| {
+            interpreter::after_fork_child(py);
+            if let Err(error) = handlers::leave(py) {
+                tracing::debug!("Signals still wake the master: {error}");
+            }
+        });
+        self.wake = None;
     }
 
-    fn unlocked(&mut self, wait: &mut (dyn FnMut() + Send)) {
-        Python::attach(|py| py.detach(wait));
+    fn show_signals(&mut self, signals: &[Signal]) -> Result<(), Error> {
+        let wake = Python::attach(|py| handlers::install(py, signals));
+        let wake = wake.map_err(|error| Error::config(format!("signals do not work: {error}")))?;
+        self.wake = Some(wake);
+        Ok(())
+    }
+
+    fn unlocked(&mut self, wait: &mut (dyn FnMut(Option<BorrowedFd<'_>>) + Send)) -> Called {
+        Python::attach(|py| {
+            let fd = self.wake.as_ref().map(Wake::fd);
+            py.detach(|| wait(fd));
+            self.wake.as_ref().map_or(Ok(()), |wake| wake.deliver(py))
+        })
     }
 
     fn read_config(&mut self) -> Result<Config, Error> {

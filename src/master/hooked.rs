@@ -25,6 +25,14 @@ impl Master<'_> {
         }
     }
 
+    /// Takes note of what became of the user's handlers of signals.
+    pub(super) fn handled(&mut self, called: Called) {
+        if let Err(failure) = called {
+            let event = self.fail(&failure);
+            self.tell(event);
+        }
+    }
+
     /// `pre_fork` has failed. A new generation fails with it, and the one before stays; if there is
     /// none, the server stops.
     pub(super) fn not_forked(

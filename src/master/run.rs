@@ -136,7 +136,7 @@ impl<'a> Master<'a> {
         Surroundings { passed, passed_on, predecessor, service, .. }: Surroundings,
         host: &'a mut dyn Host,
     ) -> Result<Self, Error> {
-        let signals = handle_signals()?;
+        let signals = handle_signals(host)?;
         let workers = usize::try_from(config.workers).unwrap_or(usize::MAX);
         // Room for two reloads in a row whose workers take their time to leave.
         let slots = workers.saturating_mul(4).saturating_add(16).max(64);
@@ -191,6 +191,7 @@ impl<'a> Master<'a> {
         host: &'a mut dyn Host,
     ) -> Result<Self, Error> {
         let Renewal { commons, sockets, lanes, seats, pidfile, state, statistics } = renewal;
+        let signals = handle_signals(host)?;
         let mut master = Self {
             host,
             config,
@@ -202,7 +203,7 @@ impl<'a> Master<'a> {
             predecessor,
             state,
             check: None,
-            signals: handle_signals()?,
+            signals,
             commons,
             seats,
             rest: None,
@@ -277,15 +278,17 @@ impl<'a> Master<'a> {
     }
 }
 
-/// Has signals arrive in the pipe of the process.
-fn handle_signals() -> Result<Pipe, Error> {
+/// Has signals arrive in the pipe of the process, and hooks find that they do.
+fn handle_signals(host: &mut dyn Host) -> Result<Pipe, Error> {
     let handle = || {
         signal::ignore(Signal::PIPE)?;
         // As in any Python program: a file that grows too large is an error of whoever writes it.
         signal::ignore(Signal::XFSZ)?;
         Pipe::install(&MASTER_SIGNALS)
     };
-    handle().map_err(|error| out_of(&error))
+    let pipe = handle().map_err(|error| out_of(&error))?;
+    host.show_signals(&MASTER_SIGNALS)?;
+    Ok(pipe)
 }
 
 fn out_of(error: &std::io::Error) -> Error {

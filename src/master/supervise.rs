@@ -204,9 +204,9 @@ impl Master<'_> {
         };
         let wishes = self.host.hooks().wishes();
         let fds = [Some(self.signals.fd()), Some(self.commons.bell.fd()), end.flatten()];
-        self.host.unlocked(&mut || {
+        let called = self.host.unlocked(&mut |handlers| {
             let asked = wishes.as_ref().map(|wishes| wishes.fd());
-            let fds = fds.iter().flatten().copied().chain(asked);
+            let fds = fds.iter().flatten().copied().chain(asked).chain(handlers);
             let fds = fds.chain(watched.iter().map(AsFd::as_fd));
             let mut fds: Vec<PollFd<'_>> =
                 fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
@@ -214,7 +214,9 @@ impl Master<'_> {
             // are open.
             let _ = poll(&mut fds, timeout);
         });
-        if full.is_some() || !watched.is_empty() {
+        let deserted = full.is_some() || !watched.is_empty();
+        self.handled(called);
+        if deserted {
             let proxy = self.config.proxy_protocol != ProxyMode::Off;
             self.lanes.forward(&self.sockets, self.state.workers(), &self.commons.queue, proxy);
         }

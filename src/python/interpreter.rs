@@ -95,6 +95,14 @@ fn check_running(py: Python<'_>, venv: &Path) -> Result<(), Error> {
     )))
 }
 
+/// It is the server that forks, not code of the user.
+static FORKING: AtomicBool = AtomicBool::new(false);
+
+/// Whether a fork that is on its way is the server's own. For hooks around forks.
+pub fn is_forking() -> bool {
+    FORKING.load(Ordering::Relaxed)
+}
+
 /// Ends the interpreter; see [`ffi::finalize`] for what may follow: nothing but `_exit`.
 pub fn finalize(py: Python<'_>) {
     ffi::finalize(py);
@@ -124,17 +132,20 @@ pub fn before_fork(py: Python<'_>) {
     if let Err(error) = py.import("gc").and_then(|gc| gc.call_method0("freeze")) {
         tracing::debug!("gc.freeze failed: {error}");
     }
+    FORKING.store(true, Ordering::Relaxed);
     ffi::before_fork(py);
 }
 
 /// In the parent, after the fork.
 pub fn after_fork_parent(py: Python<'_>) {
     ffi::after_fork_parent(py);
+    FORKING.store(false, Ordering::Relaxed);
 }
 
 /// In the child, after the fork.
 pub fn after_fork_child(py: Python<'_>) {
     ffi::after_fork_child(py);
+    FORKING.store(false, Ordering::Relaxed);
 }
 
 /// A virtual environment (PEP 405) and how it was chosen.

@@ -1,20 +1,26 @@
-//! Signals of a worker on Python's side.
+//! Signals on Python's side.
 //!
-//! A signal reaches the worker through its pipe, between requests. Three must not wait for the end
+//! A signal reaches a process of the server through its pipe. Python knows a handler for each too, which
+//! puts the signal into the pipe: libraries and hooks chain to the one they replace.
+//!
+//! A worker looks into its pipe between requests. Three must not wait for the end
 //! of the request: INT and QUIT (stop now) and ABRT (the request takes too long). While the
 //! application runs, they are also delivered as Python delivers signals, and end the request by
 //! `SystemExit`.
 
+pub mod master;
+
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyCFunction, PyDict, PyTuple};
 
 use super::hooks::WorkerHooks;
-use super::{ffi, support};
+use super::{ffi, interpreter, support};
 use crate::log;
 use crate::sys::process;
 use crate::sys::signal::{self, Blocked, Pipe, Signal};
@@ -34,35 +40,60 @@ thread_local! {
 const HANDLED: [Signal; 6] =
     [Signal::INT, Signal::QUIT, Signal::TERM, Signal::ABRT, Signal::USR1, Signal::WINCH];
 
-/// Sets up a worker's signal handling. Its pipe must be there already.
+/// Signals that only the master acts upon, and that a worker's Python is to know nothing of.
+const MASTERS: [Signal; 3] = [Signal::HUP, Signal::USR2, Signal::CHLD];
+
+/// What Python calls for signals of the server, in all processes.
+static HANDLER: PyOnceLock<Py<PyCFunction>> = PyOnceLock::new();
+
+/// The hooks of this worker, if this is one and has some.
+static HOOKS: OnceLock<Arc<WorkerHooks>> = OnceLock::new();
+
+/// This process is a worker.
+static IN_WORKER: AtomicBool = AtomicBool::new(false);
+
+fn handler(py: Python<'_>) -> PyResult<&Bound<'_, PyCFunction>> {
+    let make = || {
+        let handle = |args: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {
+            handle(args, HOOKS.get().map(AsRef::as_ref))
+        };
+        PyCFunction::new_closure(py, None, None, handle).map(Bound::unbind)
+    };
+    HANDLER.get_or_try_init(py, make).map(|handler| handler.bind(py))
+}
+
+/// The part of `signal` that is written in C: what is written in Python around it only makes numbers
+/// into enums, and each worker would unshare the pages of those.
+fn module(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
+    py.import("_signal")
+}
+
+/// Sets up a worker's signal handling. Its pipe must be there already, and [`master::install`] have
+/// run in the master.
 ///
 /// # Errors
 /// The `signal` module does not work.
 pub fn install(py: Python<'_>, hooks: Option<Arc<WorkerHooks>>) -> PyResult<()> {
     dump_crashes(py);
-    // Python must know a handler for each: libraries chain to the one they replace.
-    let handle = move |args: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {
-        handle(args, hooks.as_deref())
-    };
-    let handler = PyCFunction::new_closure(py, None, None, handle)?;
-    // The part of `signal` that is written in C: what is written in Python around it only makes
-    // numbers into enums, and each worker would unshare the pages of those.
-    let module = py.import("_signal")?;
-    for signal in HANDLED {
-        module.call_method1("signal", (signal.raw(), &handler))?;
+    IN_WORKER.store(true, Ordering::Relaxed);
+    if let Some(hooks) = hooks {
+        // A process is one worker only.
+        let _ = HOOKS.set(hooks);
     }
-    // Over those, ours: it also writes to the pipe.
+    let (handler, module) = (handler(py)?, module(py)?);
+    let held = signal::block_all();
+    for signal in HANDLED {
+        module.call_method1("signal", (signal.raw(), handler))?;
+    }
+    let default = module.getattr("SIG_DFL")?;
+    for signal in MASTERS {
+        module.call_method1("signal", (signal.raw(), &default))?;
+    }
+    // Over those, ours: it also writes to the pipe. HUP is for a worker to ignore.
     Pipe::install(&HANDLED)?;
+    Pipe::install(&[Signal::HUP])?;
+    drop(held);
     signal::on_signal(Some(interrupt));
-    let hooks = PyDict::new(py);
-    hooks.set_item("before", PyCFunction::new_closure(py, None, None, about_to_fork)?)?;
-    hooks.set_item("after_in_parent", PyCFunction::new_closure(py, None, None, has_forked)?)?;
-    let ours = handler.unbind().into_any();
-    let forked = move |args: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {
-        forked(args.py(), ours.bind(args.py()))
-    };
-    hooks.set_item("after_in_child", PyCFunction::new_closure(py, None, None, forked)?)?;
-    py.import("os")?.call_method("register_at_fork", (), Some(&hooks))?;
     Ok(())
 }
 
@@ -82,10 +113,15 @@ pub fn retire(py: Python<'_>) {
     }
 }
 
-/// The application forks a process of its own, which will hold our connections open as well. A
-/// signal for it that came before [`forked`] is through would be taken for one for the worker.
+/// Code of the user forks a process of its own, which will hold our connections open as well. A
+/// signal for it that came before [`forked`] is through would be taken for one for the server.
 fn about_to_fork(_: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>) {
-    process::note_fork();
+    if interpreter::is_forking() {
+        return;
+    }
+    if IN_WORKER.load(Ordering::Relaxed) {
+        process::note_fork();
+    }
     FORKING.set(Some(signal::block_all()));
 }
 
@@ -93,17 +129,25 @@ fn has_forked(_: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>) {
     FORKING.set(None);
 }
 
-/// In that process signals do what they do in any Python program, unless the application has set a
-/// handler over `ours`: they are not the worker's.
-fn forked(py: Python<'_>, ours: &Bound<'_, PyAny>) -> PyResult<()> {
+/// In that process signals do what they do in any Python program, unless the user has set a handler
+/// over the server's.
+fn forked(args: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
+    if interpreter::is_forking() {
+        return Ok(());
+    }
+    let py = args.py();
     // Let go when that is done, or has failed.
     let _held = FORKING.take();
-    process::note_copy();
+    if IN_WORKER.load(Ordering::Relaxed) {
+        process::note_copy();
+    }
     signal::on_signal(None);
+    master::leave(py)?;
+    let ours = handler(py)?;
     let module = py.import("signal")?;
-    for signal in HANDLED {
+    for signal in HANDLED.iter().chain(&MASTERS).chain(&[Signal::TTIN, Signal::TTOU]) {
         if module.call_method1("getsignal", (signal.raw(),))?.is(ours) {
-            let name = if signal == Signal::INT { "default_int_handler" } else { "SIG_DFL" };
+            let name = if *signal == Signal::INT { "default_int_handler" } else { "SIG_DFL" };
             module.call_method1("signal", (signal.raw(), module.getattr(name)?))?;
         }
     }
@@ -182,7 +226,7 @@ fn interrupt(number: i32) {
     }
 }
 
-/// What Python calls for a signal: by itself, or because a handler of the application chains to us.
+/// What Python calls for a signal: by itself, or because a handler of the user chains to us.
 fn handle(args: &Bound<'_, PyTuple>, hooks: Option<&WorkerHooks>) -> PyResult<()> {
     let py = args.py();
     let number = Signal::from_raw(args.get_item(0)?.extract()?);

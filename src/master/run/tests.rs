@@ -15,7 +15,7 @@ use std::process::{Child, Command, Stdio};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::*;
-use crate::app::{Hooks, Invocation, Seat};
+use crate::app::{Called, Hooks, Invocation, Seat};
 use crate::log;
 use crate::scoreboard::{self, StopFlag};
 use crate::sys::process::Pid;
@@ -121,8 +121,13 @@ impl Host for Workers {
     fn after_fork_parent(&mut self) {}
     fn after_fork_child(&mut self) {}
 
-    fn unlocked(&mut self, wait: &mut (dyn FnMut() + Send)) {
-        wait();
+    fn show_signals(&mut self, _: &[Signal]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn unlocked(&mut self, wait: &mut (dyn FnMut(Option<BorrowedFd<'_>>) + Send)) -> Called {
+        wait(None);
+        Ok(())
     }
 
     fn read_config(&mut self) -> Result<Config, Error> {

@@ -11,6 +11,7 @@ mod worker;
 
 use pyo3::prelude::*;
 
+pub use failure::failure;
 pub use master::Hooks;
 pub use request::{Current, RequestHooks};
 pub use worker::WorkerHooks;

@@ -5,3 +5,4 @@ mod live;
 mod record;
 mod requests;
 mod sequence;
+mod signals;
