@@ -69,8 +69,10 @@ pub fn adopt(py: Python<'_>, venv: Option<&Path>) -> Result<(), Error> {
 
 fn install(py: Python<'_>) -> Result<(), Error> {
     IS_SERVER.store(true, Ordering::Relaxed);
+    // The package is there from the beginning: `"gunicorn" in sys.modules` is how many settings files
+    // tell that they are served.
     compat::install(py)
-        .map(drop)
+        .and_then(|_| py.import("gunicorn").map(drop))
         .map_err(|error| Error::config(format!("cannot make gunicorn importable: {error}")))
 }
 

@@ -1,7 +1,7 @@
 //! The importable `gunicorn` package: embedded sources, and the importer that finds them.
 //!
 //! It is there in the server's processes only, and always ours, whether or not gunicorn is installed:
-//! its objects are about this server. Nothing of it is compiled before something imports it.
+//! its objects are about this server. Nothing in it is compiled before something imports it.
 
 mod absent;
 pub mod config;

@@ -26,7 +26,8 @@ fn serve(kind: ServerKind, conf: &str) -> (Server, Record) {
 fn handlers_in_the_master(kind: ServerKind) {
     let (mut server, record) = serve(
         kind,
-        "def when_ready(server):\n    \
+        "put('imported', 'gunicorn' in sys.modules)\n\
+         def when_ready(server):\n    \
          signal.signal(signal.SIGALRM, lambda number, frame: put('alarm'))\n    \
          for number in (signal.SIGTTIN, signal.SIGTERM): chain(number, signal.getsignal(number))\n\
          def chain(number, before):\n    \
@@ -49,7 +50,7 @@ fn handlers_in_the_master(kind: ServerKind) {
     process::signal(worker, Signal::SIGTERM);
     record.wait("own True True True", 3);
     assert_eq!(server.stop(Signal::SIGTERM), 0);
-    let expected = ["alarm", "alarm", "chained SIGTTIN", "chained SIGTERM"];
+    let expected = ["imported True", "alarm", "alarm", "chained SIGTTIN", "chained SIGTERM"];
     assert_eq!(record.of_process(server.pid()), expected);
 }
 
