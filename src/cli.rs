@@ -236,9 +236,8 @@ fn add_paths(py: Python<'_>, paths: Option<&str>) -> Result<(), Error> {
     let insert = || -> PyResult<()> {
         let path = py.import("sys")?.getattr("path")?;
         for entry in paths.split(',') {
-            let entry = std::path::absolute(entry.trim()).unwrap_or_else(|_| entry.into());
-            let entry = entry.as_os_str();
-            if !path.contains(entry)? {
+            let entry = py.import("os.path")?.call_method1("abspath", (entry.trim(),))?;
+            if !path.contains(&entry)? {
                 path.call_method1("insert", (0, entry))?;
             }
         }

@@ -142,4 +142,12 @@ fn import_path(kind: ServerKind) {
     let own = fs::canonicalize(builder.dir()).expect("the directory exists");
     let server = builder.args(["--pythonpath"]).args([&place]).start();
     assert_eq!(server.get("/").text(), format!("other {}", own.display()));
+
+    // Modules are not to be there under two names of one directory.
+    let text = "import os\n\ndef application(environ, start_response):\n    \
+                start_response('200 OK', [])\n    return [os.path.dirname(__file__).encode()]\n";
+    fs::write(place.join("placed.py"), text).expect("the directory is writable");
+    let roundabout = place.join("sub/..").display().to_string();
+    let builder = Builder::new(kind).app("placed").args(["--pythonpath", &roundabout]);
+    assert_eq!(builder.start().get("/").text(), place.display().to_string());
 }
