@@ -40,8 +40,11 @@ def import_common():
             continue
 
 
-def load(uri):
-    """Import the application named by MODULE, MODULE:NAME or MODULE:FACTORY(ARGUMENTS)."""
+def load(uri, hints=True):
+    """Import the application named by MODULE, MODULE:NAME or MODULE:FACTORY(ARGUMENTS).
+
+    Without hints the errors say what gunicorn says, and no more.
+    """
     module_name, colon, expression = uri.partition(":")
     if not colon:
         expression = "application"
@@ -61,15 +64,16 @@ def load(uri):
             ) from None
         # The application's own module, or a package it is in; not one that it imports.
         missing = isinstance(error, ModuleNotFoundError) and error.name
-        if missing and (module_name + ".").startswith(missing + "."):
+        if hints and missing and (module_name + ".").startswith(missing + "."):
             error.msg = "%s in %s (--chdir names another directory)" % (error.msg, os.getcwd())
         raise
     name, args, kwargs = _parse(expression)
     try:
         app = getattr(module, name)
     except AttributeError:
+        meant = _meant(module) if hints else ""
         raise AppImportError(
-            "Failed to find attribute %r in %r.%s" % (name, module_name, _meant(module))
+            "Failed to find attribute %r in %r.%s" % (name, module_name, meant)
         ) from None
     if args is not None:
         app = _call(app, args, kwargs)

@@ -46,7 +46,7 @@ fn program(py: Python<'_>) -> PyResult<Bound<'_, PyModule>> {
 /// The application of a name.
 #[pyfunction]
 fn load_application<'py>(py: Python<'py>, uri: &str) -> PyResult<Bound<'py, PyAny>> {
-    support::module(py)?.call_method1("load", (uri,))
+    support::module(py)?.call_method1("load", (uri, false))
 }
 
 /// An object for `wsgi.errors`; `stderr`: that is where the error log goes.
