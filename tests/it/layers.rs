@@ -257,6 +257,21 @@ fn nothing_is_unfinished() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// They need programs that `cargo test` does not ask for; `tests/system/run` runs what is ignored.
+#[test]
+fn tests_of_the_system_are_ignored() {
+    let mut found = Vec::new();
+    collect(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/system")), &mut found);
+    for path in found {
+        let text = fs::read_to_string(&path).expect("sources are readable UTF-8");
+        for (_, rest) in
+            text.match_indices("\n#[test]\n").map(|(at, mark)| text.split_at(at + mark.len()))
+        {
+            assert!(rest.starts_with("#[ignore = "), "a test in {} is not", path.display());
+        }
+    }
+}
+
 #[test]
 fn the_scanner_sees_code_only() {
     let text =

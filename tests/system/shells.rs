@@ -17,6 +17,7 @@ fn said(command: &mut Command) -> String {
 }
 
 #[test]
+#[ignore = "run by tests/system/run"]
 fn fish_completes() {
     let file = format!("{SHARE}/fish/vendor_completions.d/rgunicorn.fish");
     let offered = |line: &str| {
@@ -50,6 +51,7 @@ echo completed
 "#;
 
 #[test]
+#[ignore = "run by tests/system/run"]
 fn zsh_completes() {
     let functions = format!("{SHARE}/zsh/site-functions");
     said(Command::new("zsh").args(["-n", &format!("{functions}/_rgunicorn")]));
@@ -66,6 +68,7 @@ fn zsh_completes() {
 }
 
 #[test]
+#[ignore = "run by tests/system/run"]
 fn the_man_page_is_well_formed() {
     let page = format!("{SHARE}/man/man1/rgunicorn.1");
     assert_eq!(said(Command::new("mandoc").args(["-T", "lint", "-W", "error", &page])), "");
