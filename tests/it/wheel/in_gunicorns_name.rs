@@ -35,7 +35,7 @@ print(gunicorn.SERVER)
 fn with_the_name() -> &'static Path {
     static DONE: OnceLock<PathBuf> = OnceLock::new();
     DONE.get_or_init(|| {
-        install(environment(), "packaging/gunicorn-shim");
+        install(environment(), "src/wheel/gunicorn-shim");
         environment().to_owned()
     })
 }
