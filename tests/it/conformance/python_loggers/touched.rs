@@ -369,7 +369,11 @@ logging.addLevelName(25, 'NOTE')
 own.warning('imported')
 logging.getLogger('gunicorn.access').trace = print
 ";
-    for (statements, loaded) in [("", "[]"), (recipe, "['logging']")] {
+    // The package itself is always there.
+    for (statements, loaded) in [
+        ("", "['gunicorn', 'gunicorn._native']"),
+        (recipe, "['gunicorn', 'gunicorn._native', 'logging']"),
+    ] {
         let server = Builder::new(kind)
             .in_own_dir()
             .file("modest.py", &app(statements))
