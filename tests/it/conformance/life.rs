@@ -21,9 +21,11 @@ on_both_servers!(
 );
 
 fn what_is_told_at_level_debug(kind: ServerKind) {
-    let server = Builder::new(kind).args(["--log-level", "debug"]).start_ready(1);
+    let args = ["--log-level", "debug", "--enable-backlog-metric"];
+    let server = Builder::new(kind).args(args).start_ready(1);
     let (master, worker) = (server.pid(), server.wait_workers(1)[0]);
     server.log.wait_for(&format!("[{master}] [DEBUG] 1 workers"));
+    server.log.wait_for(&format!("[{master}] [DEBUG] socket backlog: 0"));
     server.signal(Signal::SIGWINCH);
     server.log.wait_for(&format!("[{master}] [INFO] Handling signal: winch"));
     server.log.wait_for(&format!("[{master}] [DEBUG] SIGWINCH ignored. Not daemonized"));
