@@ -1,16 +1,16 @@
 //! Signals: one process-wide self-pipe through which they become readable events.
 //!
-//! signal-hook knows the names; its registry is not used: it installs its handlers with `SA_RESTART`, while a
-//! worker needs a blocking call of the application to come back with EINTR so that Python can act on
-//! the signal; and its pipe could not be replaced in a forked child, where sharing the master's pipe
-//! would let master and worker steal each other's signals.
+//! Not by the crate signal-hook: it installs its handlers with `SA_RESTART`, while a worker needs a blocking
+//! call of the application to come back with EINTR so that Python can act on the signal; and its pipe
+//! could not be replaced in a forked child, where sharing the master's pipe would let master and worker
+//! steal each other's signals.
 
 use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::ptr;
-use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -52,7 +52,7 @@ impl Signal {
     /// The name in capitals with `SIG`, as the log lines about ended workers have it; `None` for
     /// real-time and unknown numbers.
     pub fn name(self) -> Option<&'static str> {
-        signal_hook::low_level::signal_name(self.0)
+        nix::sys::signal::Signal::try_from(self.0).ok().map(nix::sys::signal::Signal::as_str)
     }
 
     /// The name as in `Handling signal: hup`: lower-case, without `sig`. Python knows SIGCHLD as
@@ -85,15 +85,15 @@ impl fmt::Debug for Signal {
 /// Both ends of the pipe of this process; -1 while there is none.
 static READ_END: AtomicI32 = AtomicI32::new(-1);
 static WRITE_END: AtomicI32 = AtomicI32::new(-1);
-/// A `fn(i32)`, or 0 for none.
-static HOOK: AtomicUsize = AtomicUsize::new(0);
+/// A `fn(i32)`, or null for none.
+static HOOK: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 
 extern "C" fn handle(signal: libc::c_int) {
     let errno = Errno::last_raw();
     let hook = HOOK.load(Ordering::Acquire);
-    if hook != 0 {
-        // SAFETY: the only non-zero values ever stored are `fn(i32)` pointers (see `on_signal`).
-        let hook = unsafe { std::mem::transmute::<usize, fn(i32)>(hook) };
+    if !hook.is_null() {
+        // SAFETY: the only pointers ever stored are of functions `fn(i32)` (see `on_signal`).
+        let hook = unsafe { std::mem::transmute::<*mut (), fn(i32)>(hook) };
         hook(signal);
     }
     write_byte(signal);
@@ -114,7 +114,7 @@ fn write_byte(signal: i32) {
 /// Has `hook` called from the signal handler, before the signal shows up in the pipe. It may only use
 /// async-signal-safe functions (signal-safety(7)). `None` removes it.
 pub fn on_signal(hook: Option<fn(i32)>) {
-    HOOK.store(hook.map_or(0, |hook| hook as usize), Ordering::Release);
+    HOOK.store(hook.map_or(ptr::null_mut(), |hook| hook as *mut ()), Ordering::Release);
 }
 
 /// Handle of the one self-pipe of this process. It stays open for the life of the process.
@@ -315,6 +315,7 @@ mod tests {
         assert_eq!(Signal::USR1.short_name(), "usr1");
         assert_eq!(Signal::KILL.to_string(), "SIGKILL");
         assert_eq!(Signal::CHLD.to_string(), "SIGCHLD");
+        assert_eq!(Signal::from_raw(libc::SIGPWR).to_string(), "SIGPWR");
         let dump = Signal::dump();
         assert_eq!(dump.to_string(), format!("signal {}", dump.raw()));
     }
