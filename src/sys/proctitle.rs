@@ -116,10 +116,13 @@ fn move_environment(area: &Area) {
     unsafe extern "C" {
         static mut environ: *mut *mut libc::c_char;
     }
-    // SAFETY: there is one thread, or nothing of the environment is in the area (both callers of
-    // `use_area` see to it), so nobody uses what is changed meanwhile. The table ends with a null
-    // pointer and its strings with NUL (POSIX `environ`). The copies are never freed: `getenv` may
-    // have handed them out.
+    if area.end == area.arguments {
+        return;
+    }
+    // SAFETY: there is one thread (both callers of `use_area` leave the environment out of the area if
+    // there are more), so nobody reads or changes the table meanwhile. It ends with a null pointer and
+    // its strings with NUL (POSIX `environ`). The copies are never freed: `getenv` may have handed
+    // them out.
     unsafe {
         let mut entry = environ;
         while !entry.is_null() && !(*entry).is_null() {

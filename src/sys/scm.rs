@@ -149,14 +149,16 @@ unsafe fn take_descriptors(header: &libc::msghdr) -> Descriptors {
     let mut descriptors = Descriptors::default();
     let mut free = descriptors.iter_mut();
     // SAFETY: the control messages are as the kernel has written them: the macros stay within their
-    // space, and a message of descriptors holds open ones that nobody else owns.
+    // space, and a message of descriptors holds open ones that nobody else owns. No reference to a
+    // header is made, which would not reach to the data behind it.
     unsafe {
-        let mut next = libc::CMSG_FIRSTHDR(header);
-        while let Some(message) = next.as_ref() {
-            if (message.cmsg_level, message.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+        let mut message = libc::CMSG_FIRSTHDR(header);
+        while !message.is_null() {
+            if ((*message).cmsg_level, (*message).cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS)
+            {
                 let numbers = libc::CMSG_DATA(message).cast::<[u8; size_of::<RawFd>()]>();
                 #[allow(clippy::unnecessary_cast)]
-                let len = message.cmsg_len as usize - libc::CMSG_LEN(0) as usize;
+                let len = (*message).cmsg_len as usize - libc::CMSG_LEN(0) as usize;
                 for index in 0..len / size_of::<RawFd>() {
                     let number = RawFd::from_ne_bytes(numbers.add(index).read());
                     let descriptor = OwnedFd::from_raw_fd(number);
@@ -165,7 +167,7 @@ unsafe fn take_descriptors(header: &libc::msghdr) -> Descriptors {
                     }
                 }
             }
-            next = libc::CMSG_NXTHDR(header, message);
+            message = libc::CMSG_NXTHDR(header, message);
         }
     }
     descriptors

@@ -111,16 +111,17 @@ impl<T> Deref for Shared<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        // SAFETY: `new` mapped `len` elements at a page boundary, which is enough for `T`;
-        // zero bytes are a valid `T`, and the mapping lives as long as `self`. Other processes change
-        // it only through the same `Sync` type.
+        // SAFETY: `len` elements were mapped, at a page boundary, which is enough for `T` (`size`). Any
+        // bytes are a valid `T` (`FromBytes`, which all ways to make a `Shared` ask for), the mapping
+        // lives as long as `self`, and its file is not made shorter. Other processes change it only
+        // through the same `Sync` type.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }
 
 impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
-        // SAFETY: the mapping made in `new`; `&mut self` proves that no reference into it is left.
+        // SAFETY: the mapping made by `new` or `adopt`; `&mut self` proves that no reference into it is left.
         // An error can only mean that it is gone already.
         let _ = unsafe { munmap(self.start.cast(), self.len * size_of::<T>()) };
         self.close();
