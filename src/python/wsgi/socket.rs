@@ -1,7 +1,7 @@
 //! `gunicorn.socket`: the client's socket, for applications that take a connection over to speak
 //! another protocol (websockets).
 
-use std::os::fd::IntoRawFd;
+use std::os::fd::{AsRawFd, IntoRawFd};
 use std::sync::Arc;
 
 use pyo3::exceptions::PyOSError;
@@ -39,9 +39,11 @@ impl ClientSocket {
                 Err(_) => return Err(error_of(Refusal::Over)),
             };
             let class = py.import("socket")?.getattr("socket")?;
+            let arguments = [("fileno", fd.as_raw_fd())].into_py_dict(py)?;
+            let socket = class.call((), Some(&arguments))?;
             // The object owns the descriptor from here on.
-            let arguments = [("fileno", fd.into_raw_fd())].into_py_dict(py)?;
-            Ok(class.call((), Some(&arguments))?.unbind())
+            let _ = fd.into_raw_fd();
+            Ok(socket.unbind())
         })?;
         Ok(real.bind(py))
     }
