@@ -10,6 +10,7 @@ mod receiving;
 mod sending;
 
 use std::fs::File;
+use std::mem::take;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -188,7 +189,7 @@ impl Exchange {
         let response = &mut *response;
         let phase = std::mem::replace(&mut response.phase, Phase::Over);
         let stream = response.stream.take()?;
-        let output = std::mem::take(&mut response.output);
+        let output = take(&mut response.output);
         let held = self.holds.load(Ordering::Relaxed);
         if held {
             self.holds.store(false, Ordering::Relaxed);
@@ -380,12 +381,18 @@ impl Exchange {
         let _ = response.transmit(b"", b"", || Box::new([]));
     }
 
-    /// Shows what is known of the response so far.
-    pub fn inspect<R>(&self, look: impl FnOnce(Summary<'_>) -> R) -> R {
-        let response = self.lock();
-        let status = (!response.status.is_empty()).then_some(&response.status[..]);
+    /// Shows what is known of the response so far. For the slot, when nothing more is added to it.
+    pub fn inspect(&self, look: impl FnOnce(Summary<'_>)) {
+        let mut response = self.lock();
+        let (status, headers) = (take(&mut response.status), take(&mut response.headers));
+        let (sent, given_up) = (response.sent, response.given_up);
+        drop(response);
         let held = self.holds.load(Ordering::Relaxed);
-        let (headers, sent, given_up) = (&response.headers, response.sent, response.given_up);
-        look(Summary { status, headers, sent, held, given_up })
+        let shown = (!status.is_empty()).then_some(&status[..]);
+        // Not locked here: showing a variable of the environ may run any Python code.
+        look(Summary { status: shown, headers: &headers, sent, held, given_up });
+        let mut response = self.lock();
+        response.status = status;
+        response.headers = headers;
     }
 }

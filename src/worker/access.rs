@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::app::{AccessSink, Variables};
 use crate::http::percent_decode;
 use crate::log::access::{AccessLog, Entry, Lookup, Source, Value};
-use crate::reactor::{Exchange, Peer, Request, Summary};
+use crate::reactor::{Exchange, Outcome, Peer, Request, Summary};
 
 /// What is shown of a line that is no request. Longer ones are refused for their length, by default.
 const SHOWN: usize = 4096;
@@ -137,8 +137,7 @@ pub fn of_given_up(log: &AccessLog, exchange: &Exchange, line: &str, elapsed: Du
     let (method, target) = line.split_once(' ').unwrap_or((line, ""));
     let protocol = if minor == 0 { b"HTTP/1.0" } else { b"HTTP/1.1" };
     let lookup = Unread { peer, words: Some([method.as_bytes(), target.as_bytes(), protocol]) };
-    let (status, sent) =
-        exchange.inspect(|response| (response.status.map(<[u8]>::to_vec), response.sent));
+    let Outcome { status, sent, .. } = exchange.outcome();
     let status = status.as_deref();
     let waited = Duration::ZERO;
     log.log(&Entry { line: None, status, sent, elapsed, waited, pid, lookup: &lookup }, false);

@@ -117,6 +117,22 @@ def asks(environ, start_response):
     return answer(start_response, repr(environ["rgunicorn.client_gone"]()).encode())
 
 
+class Asking:
+    """Its text takes a look at the request."""
+
+    def __init__(self, gone):
+        self.gone = gone
+
+    def __str__(self):
+        return f"gone: {self.gone()}"
+
+
+def shown(environ, start_response):
+    """For an access log that shows the variable."""
+    environ["asking"] = Asking(environ["rgunicorn.client_gone"])
+    return answer(start_response, b"done")
+
+
 KEPT = []
 
 

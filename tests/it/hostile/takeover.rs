@@ -9,7 +9,7 @@ use crate::harness::{BOUND, Builder, Client, Server, ServerKind};
 
 on_both_servers!(socket, early_hints);
 
-on_rgunicorn!(socket_kept, client_gone);
+on_rgunicorn!(socket_kept, client_gone, asked_by_the_access_log);
 
 fn socket(kind: ServerKind) {
     let server = Builder::new(kind).app("takeover:app").keeping_alive().start();
@@ -208,4 +208,20 @@ fn of_an_earlier_request(server: &Server) {
     assert_eq!(client.response().text(), "[False]");
     client.send(request("/keeps"));
     assert_eq!(client.response().text(), "[True, False]");
+}
+
+/// What shows a variable is code of the application too.
+fn asked_by_the_access_log(kind: ServerKind) {
+    let server = Builder::new(kind)
+        .app("takeover:app")
+        .keeping_alive()
+        .args(["--access-logfile", "-", "--access-logformat", "%(U)s %({asking}e)s %(s)s"])
+        .start();
+    let mut client = server.connect();
+    for _ in 0..2 {
+        let mark = server.out.mark();
+        client.send(request("/shown"));
+        assert_eq!(client.response().text(), "done");
+        assert_eq!(server.out.wait_for_since(mark, "/shown"), "/shown gone: False 200");
+    }
 }
