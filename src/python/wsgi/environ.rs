@@ -13,6 +13,7 @@ use super::file_wrapper::FileWrapper;
 use super::identity;
 use super::input::Input;
 use super::names::Names;
+use super::values::Values;
 use crate::http::{Head, ProxyInfo, percent_decode};
 use crate::python::ffi;
 use crate::reactor::{Body, ConnectionId, Exchange, Peer, Request};
@@ -99,6 +100,7 @@ pub struct Environ {
     common: &'static Names,
     /// Those that are not common.
     names: Names,
+    values: Values,
     /// One per listener.
     prepared: Vec<Prepared>,
     /// By connection key.
@@ -134,6 +136,7 @@ impl Environ {
             fixed,
             common,
             names: Names::new(),
+            values: Values::new(),
             prepared,
             addresses: Vec::new(),
             script_name,
@@ -287,11 +290,11 @@ impl Environ {
     ) -> PyResult<()> {
         let mut host_seen = false;
         for (name, value) in head.fields() {
-            let key = match self.common.known(name) {
-                Some(key) => key.bind(py).clone(),
-                None => self.names.key(py, name)?,
+            let (key, place) = match self.common.known(name) {
+                Some(known) => (known.key.bind(py).clone(), known.place),
+                None => (self.names.key(py, name, None)?, None),
             };
-            let value = ffi::latin1(py, value)?;
+            let value = self.values.string(py, place, value)?;
             if !host_seen && key.is(&self.fixed.http_host) {
                 // Replaces the prepared empty value; a second Host was refused.
                 host_seen = true;

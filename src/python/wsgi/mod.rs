@@ -12,6 +12,7 @@ mod objects;
 mod on_demand;
 mod socket;
 mod start_response;
+mod values;
 mod variables;
 
 use pyo3::prelude::*;

@@ -16,7 +16,14 @@ const MAX_NAME: usize = 64;
 struct Entry {
     /// The name as it was sent.
     name: Box<[u8]>,
-    key: Py<PyString>,
+    known: Known,
+}
+
+/// A header name with its environ key.
+pub struct Known {
+    pub key: Py<PyString>,
+    /// The place of its last value in [`Values`](super::values::Values), if it has one.
+    pub place: Option<usize>,
 }
 
 /// Names seen so far, as they were sent. It never grows: what finds no place is made anew each time,
@@ -34,17 +41,31 @@ impl Names {
     /// With the names that every client sends already in it.
     pub fn common(py: Python<'_>) -> PyResult<Self> {
         let mut names = Self::new();
-        for name in COMMON {
-            names.key(py, name.as_bytes())?;
-            names.key(py, name.to_ascii_lowercase().as_bytes())?;
+        for (place, name) in ALIKE.into_iter().enumerate() {
+            names.add(py, name, Some(place))?;
+        }
+        for name in VARYING {
+            names.add(py, name, None)?;
         }
         Ok(names)
     }
 
+    /// Adds a name, also in lower case as HTTP/2 proxies send it.
+    fn add(&mut self, py: Python<'_>, name: &str, place: Option<usize>) -> PyResult<()> {
+        self.key(py, name.as_bytes(), place)?;
+        self.key(py, name.to_ascii_lowercase().as_bytes(), place)?;
+        Ok(())
+    }
+
     /// The environ key of a header name, which is remembered.
-    pub fn key<'py>(&mut self, py: Python<'py>, name: &[u8]) -> PyResult<Bound<'py, PyString>> {
+    pub fn key<'py>(
+        &mut self,
+        py: Python<'py>,
+        name: &[u8],
+        place: Option<usize>,
+    ) -> PyResult<Bound<'py, PyString>> {
         let free = match self.look_up(name) {
-            Ok(key) => return Ok(key.bind(py).clone()),
+            Ok(known) => return Ok(known.key.bind(py).clone()),
             Err(free) => free,
         };
         let key = make(py, name)?;
@@ -52,24 +73,27 @@ impl Names {
             && name.len() <= MAX_NAME
         {
             self.slots.resize_with(SLOTS, || None);
-            self.slots[index] = Some(Entry { name: name.into(), key: key.clone().unbind() });
+            self.slots[index] = Some(Entry {
+                name: name.into(),
+                known: Known { key: key.clone().unbind(), place },
+            });
         }
         Ok(key)
     }
 
-    /// The environ key of a header name that is known.
-    pub fn known(&self, name: &[u8]) -> Option<&Py<PyString>> {
+    /// A header name that is there.
+    pub fn known(&self, name: &[u8]) -> Option<&Known> {
         self.look_up(name).ok()
     }
 
     /// The key, or else the slot in which it can be put.
-    fn look_up(&self, name: &[u8]) -> Result<&Py<PyString>, Option<usize>> {
+    fn look_up(&self, name: &[u8]) -> Result<&Known, Option<usize>> {
         let start = hash(name);
         let mut free = None;
         for probe in 0..PROBES {
             let index = (start + probe) % SLOTS;
             match self.slots.get(index) {
-                Some(Some(entry)) if *entry.name == *name => return Ok(&entry.key),
+                Some(Some(entry)) if *entry.name == *name => return Ok(&entry.known),
                 Some(Some(_)) => {}
                 _ => free = free.or(Some(index)),
             }
@@ -109,7 +133,8 @@ fn make<'py>(py: Python<'py>, name: &[u8]) -> PyResult<Bound<'py, PyString>> {
     }
 }
 
-const COMMON: [&str; 40] = [
+/// Names whose values are the same in most requests, and no secrets.
+pub const ALIKE: [&str; 25] = [
     "Host",
     "User-Agent",
     "Accept",
@@ -117,18 +142,11 @@ const COMMON: [&str; 40] = [
     "Accept-Encoding",
     "Accept-Charset",
     "Connection",
-    "Cookie",
-    "Referer",
     "Origin",
     "Content-Type",
-    "Content-Length",
-    "Authorization",
     "Cache-Control",
     "Pragma",
     "Upgrade-Insecure-Requests",
-    "If-None-Match",
-    "If-Modified-Since",
-    "Range",
     "DNT",
     "Sec-Fetch-Dest",
     "Sec-Fetch-Mode",
@@ -138,15 +156,26 @@ const COMMON: [&str; 40] = [
     "Sec-CH-UA-Mobile",
     "Sec-CH-UA-Platform",
     "X-Requested-With",
-    "X-CSRFToken",
-    "X-Forwarded-For",
     "X-Forwarded-Proto",
     "X-Forwarded-Host",
     "X-Forwarded-Port",
+    "Priority",
+];
+
+/// Other names that many clients send.
+const VARYING: [&str; 15] = [
+    "Cookie",
+    "Referer",
+    "Content-Length",
+    "Authorization",
+    "If-None-Match",
+    "If-Modified-Since",
+    "Range",
+    "X-CSRFToken",
+    "X-Forwarded-For",
     "X-Real-IP",
     "X-Request-ID",
     "Traceparent",
-    "Priority",
     "TE",
     "Transfer-Encoding",
     "Via",

@@ -24,7 +24,7 @@ on_both_servers!(
 
 fn tcp(kind: ServerKind) {
     let server = Builder::new(kind).app("echo:app").start();
-    cases!(&server; fixed_values, addresses, keys);
+    cases!(&server; fixed_values, addresses, keys, values_of_one_request_each);
 }
 
 fn fixed_values(server: &Server) {
@@ -54,6 +54,25 @@ fn addresses(server: &Server) {
     assert!(port.trim_matches('\'').parse::<u16>().is_ok_and(|port| port > 0), "{port}");
     assert_eq!(seen(&response, "REMOTE_HOST"), None);
     assert_eq!(seen(&response, "REMOTE_USER"), None);
+}
+
+/// A value that is kept for the next request is only used if it is the same.
+fn values_of_one_request_each(server: &Server) {
+    let long = "a".repeat(300);
+    let values =
+        ["en", "de", "de", "", "de-CH", "de-AT", &long, &long[1..], "\u{e9}", "\u{e8}", "en"];
+    for name in ["Accept-Language", "accept-language", "X-Other"] {
+        for value in values {
+            let head = format!(
+                "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{name}: {value}\r\n\r\n"
+            );
+            let mut client = server.connect();
+            client.send(head);
+            let response = client.response();
+            let key = format!("HTTP_{}", name.to_uppercase().replace('-', "_"));
+            assert_seen(&response, &key, &format!("'{value}'"));
+        }
+    }
 }
 
 /// Nothing is in environ that belongs to neither WSGI nor the request.
