@@ -48,8 +48,10 @@ pub fn init(args: &[OsString]) -> io::Result<()> {
 /// # Errors
 /// As [`init`]; threads are none.
 pub fn take_over() -> io::Result<()> {
-    let expected = fs::read("/proc/self/cmdline")?;
+    let mut expected = fs::read("/proc/self/cmdline")?;
     let (area, threads) = area()?;
+    // It is longer if somebody has shown a title already that is longer than the arguments.
+    expected.truncate(area.arguments - area.start);
     let end = if threads > 1 { area.arguments } else { area.end };
     use_area(Area { end, ..area }, &expected)
 }
@@ -88,6 +90,11 @@ pub fn set(title: &str) {
     // which is writable and never unmapped; nothing of Rust lives there; the lock keeps writers
     // apart, and it is not the source of the copy.
     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), area.start as *mut u8, bytes.len()) }
+}
+
+/// Whether `set` does anything.
+pub fn has_room() -> bool {
+    AREA.lock().unwrap_or_else(PoisonError::into_inner).is_some()
 }
 
 /// Reads the fields of `proc_pid_stat(5)`: 20 `num_threads`, 48 to 51 `arg_start`, `arg_end`,
@@ -169,6 +176,9 @@ mod tests {
             assert_eq!(shown(), "nul");
             set(&"y".repeat(1 << 20));
             assert!(shown().len() > own.len() && shown().trim_matches('y').is_empty());
+            // Behind somebody who has shown such a title.
+            take_over().expect("take over");
+            assert_shown("short again");
             assert!(!before.is_empty());
             assert_eq!(std::env::vars_os().collect::<Vec<_>>(), before);
             crate::sys::env::set("RGUNICORN_TITLE", "1");

@@ -8,6 +8,7 @@ pub mod config;
 mod loader;
 mod native;
 mod table;
+mod titles;
 
 use pyo3::exceptions::PyImportError;
 use pyo3::intern;
@@ -40,7 +41,9 @@ pub fn install(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let at = finders.iter().position(|finder| is_path_finder(&finder)).unwrap_or(0);
     let own = Bound::new(py, Importer)?.into_any();
     finders.insert(at, &own)?;
-    forget(&sys.getattr("modules")?.cast_into::<PyDict>()?)?;
+    let modules = sys.getattr("modules")?.cast_into::<PyDict>()?;
+    forget(&modules)?;
+    titles::adopt(&modules)?;
     Ok(own)
 }
 
@@ -85,20 +88,23 @@ fn is_in_package(name: &str) -> bool {
     name.strip_prefix(PACKAGE).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// Finds the modules of the package (PEP 451).
+/// Finds the modules of the package (PEP 451), and has a look at one other.
 #[pyclass(frozen, module = "rgunicorn")]
 struct Importer;
 
 #[pymethods]
 impl Importer {
     #[staticmethod]
-    #[pyo3(signature = (fullname, _path=None, _target=None))]
+    #[pyo3(signature = (fullname, path=None, _target=None))]
     fn find_spec<'py>(
         py: Python<'py>,
         fullname: &str,
-        _path: Option<&Bound<'py, PyAny>>,
+        path: Option<&Bound<'py, PyAny>>,
         _target: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if fullname == titles::PACKAGE {
+            return titles::find(py, path);
+        }
         if !is_in_package(fullname) {
             return Ok(None);
         }

@@ -25,6 +25,7 @@ pub fn fill(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(load_application, module)?)?;
     module.add_function(wrap_pyfunction!(program, module)?)?;
     module.add_function(wrap_pyfunction!(set_title, module)?)?;
+    module.add_function(wrap_pyfunction!(has_titles, module)?)?;
     module.add_function(wrap_pyfunction!(errors, module)?)?;
     logging::fill(module)?;
     module.add_function(wrap_pyfunction!(set_server, module)?)?;
@@ -59,6 +60,12 @@ fn errors(stderr: bool) -> Errors {
 #[pyfunction]
 fn set_title(title: &str) {
     proctitle::set(title);
+}
+
+/// Whether titles are shown.
+#[pyfunction]
+fn has_titles() -> bool {
+    proctitle::has_room()
 }
 
 /// Sets the value of the Server header of all answers from now on. Without one they have none.

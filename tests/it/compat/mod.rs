@@ -7,3 +7,4 @@ mod metrics;
 mod package;
 mod sentry;
 mod telemetry;
+mod titles;
