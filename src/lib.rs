@@ -11,7 +11,7 @@ pub mod extension;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
-pub mod http;
+mod http;
 mod log;
 mod master;
 mod net;

@@ -28,21 +28,20 @@ mod target;
 mod tests;
 mod view;
 
-pub use body::{BodyDecoder, Eof, Progress};
-pub use chunked::ChunkedDecoder;
-pub use date::{DATE_LEN, DateCache, imf_fixdate};
-pub use forwarded::{BadNetwork, HeaderMap, Policy, TrustList};
+pub use body::{BodyDecoder, Eof};
+pub use date::DateCache;
+pub use forwarded::{HeaderMap, Policy, TrustList};
 pub use framing::Framing;
 pub use head::{HeadParser, HeadStore, Parse};
 pub use headers::{HeadError, HeaderBlock, check_status};
 pub use interim::{CONTINUE, encode_early_hints};
 pub use lenient::Lenient;
 pub use limits::Limits;
-pub use pages::{error_page, internal_server_error};
-pub use proxy::{
-    PROXY_PROTOCOLS, ProxyInfo, ProxyMode, ProxyParse, ProxyProtocol, parse_proxy_header,
-};
-pub use reject::{Reject, RejectKind};
+pub use pages::error_page;
+#[cfg(any(test, fuzzing))]
+pub use proxy::parse_proxy_header;
+pub use proxy::{PROXY_PROTOCOLS, ProxyInfo, ProxyMode, ProxyParse, ProxyProtocol};
+pub use reject::Reject;
 pub use response::{CHUNK_END, LAST_CHUNK, Plan, ResponseBody, chunk_prefix, encode_head};
 pub use target::percent_decode;
 pub use view::Head;

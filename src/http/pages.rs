@@ -24,12 +24,6 @@ pub fn error_page_with(status: u16, reason: &str, message: &str, extra: &str) ->
     head.chars().chain(page.chars()).map(|c| u8::try_from(c).unwrap_or(b'?')).collect()
 }
 
-/// The answer for an application that failed before its headers were sent.
-#[must_use]
-pub fn internal_server_error() -> Vec<u8> {
-    error_page(500, "Internal Server Error", "")
-}
-
 /// HTML-escapes `text`, quotes included.
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -52,7 +46,7 @@ mod tests {
 
     #[test]
     fn page_of_a_failed_application_is_141_bytes() {
-        let page = internal_server_error();
+        let page = error_page(500, "Internal Server Error", "");
         let text = String::from_utf8(page).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert_eq!(
