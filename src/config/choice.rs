@@ -26,8 +26,8 @@ pub trait Choice: Copy + PartialEq + 'static {
         format!("Invalid type for casting: {}", value.text())
     }
 
-    /// gunicorn's message for a word that is none of these.
-    fn wrong_word(word: &str) -> String;
+    /// gunicorn's message for what is none of these words; `word` is `text` as it was compared.
+    fn wrong_word(word: &str, text: &str) -> String;
 
     /// The word for a value.
     fn word(self) -> &'static str {
@@ -50,7 +50,7 @@ impl<C: Choice> Kind for OneOf<C> {
             Value::Str(text) => {
                 let word = number::strip(&text.to_lowercase()).to_owned();
                 let found = C::WORDS.iter().find(|(other, _)| *other == word);
-                found.map(|(_, value)| *value).ok_or_else(|| C::wrong_word(&word))
+                found.map(|(_, value)| *value).ok_or_else(|| C::wrong_word(&word, text))
             }
             other => Err(C::wrong_type(other)),
         }

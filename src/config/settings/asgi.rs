@@ -70,7 +70,7 @@ impl Choice for AsgiLoop {
     const ACCEPTS: &'static str = "auto, asyncio or uvloop";
     const NONE: Self = Self::Auto;
 
-    fn wrong_word(word: &str) -> String {
+    fn wrong_word(word: &str, _: &str) -> String {
         format!("Invalid ASGI loop: {word}")
     }
 }
@@ -91,7 +91,7 @@ impl Choice for AsgiLifespan {
     const ACCEPTS: &'static str = "auto, on or off";
     const NONE: Self = Self::Auto;
 
-    fn wrong_word(word: &str) -> String {
+    fn wrong_word(word: &str, _: &str) -> String {
         format!("Invalid ASGI lifespan: {word}")
     }
 }
@@ -115,7 +115,7 @@ impl Choice for HttpParser {
         "http_parser must be a string".into()
     }
 
-    fn wrong_word(_: &str) -> String {
+    fn wrong_word(_: &str, _: &str) -> String {
         "http_parser must be one of: auto, fast, python".into()
     }
 }

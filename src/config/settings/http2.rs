@@ -127,7 +127,7 @@ impl Choice for Cleartext {
         Some(if on { Self::PriorKnowledge } else { Self::Off })
     }
 
-    fn wrong_word(word: &str) -> String {
+    fn wrong_word(word: &str, _: &str) -> String {
         format!("Invalid http2_cleartext: {word}")
     }
 }

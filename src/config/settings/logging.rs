@@ -103,7 +103,7 @@ impl Choice for ErrorLogFormat {
     const ACCEPTS: &'static str = "text or json";
     const NONE: Self = Self::Text;
 
-    fn wrong_word(word: &str) -> String {
+    fn wrong_word(word: &str, _: &str) -> String {
         format!("Invalid error log format: {word}. Must be text or json.")
     }
 }

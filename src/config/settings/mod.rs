@@ -60,7 +60,7 @@ use request_heads::request_heads;
 pub use request_heads::{ProxyMode, ProxyModes};
 use security::security;
 use server_mechanics::server_mechanics;
-pub use server_mechanics::{Directory, HeaderMap, HeaderPolicy, Sendfile};
+pub use server_mechanics::{Directory, HeaderMap, Sendfile};
 use server_socket::server_socket;
 use tls::tls;
 pub use worker_processes::MOST_THREADS;

@@ -2,6 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use crate::config::choice::Choice;
 use crate::config::kinds::{Kind, boolean, text};
 use crate::config::setting::{Scope, Shape};
 use crate::config::value::{Value, quoted};
@@ -123,7 +124,7 @@ macro_rules! server_mechanics {
         ///
         /// `X_Y` and `X-Y` become the same variable for the application, so a client could pretend to
         /// be a proxy. `drop` removes such a header, `refuse` answers 400, `dangerous` lets it pass.
-        header_map: HeaderMap = HeaderPolicy {
+        header_map: HeaderMap = OneOf<HeaderMap> {
             flags: ["--header-map"],
             metavar: "STRING",
             default: "drop",
@@ -211,40 +212,22 @@ pub enum HeaderMap {
     Dangerous,
 }
 
-/// The choice of a [`HeaderMap`]. `None` means what it means in gunicorn: neither drop nor let pass.
-pub struct HeaderPolicy;
-
-impl Kind for HeaderPolicy {
-    type Out = HeaderMap;
-    const SHAPE: Shape = Shape::One;
+impl Choice for HeaderMap {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("drop", Self::Drop), ("refuse", Self::Refuse), ("dangerous", Self::Dangerous)];
     const ACCEPTS: &'static str = "drop, refuse or dangerous";
+    // What it means in gunicorn: neither drop nor let pass.
+    const NONE: Self = Self::Refuse;
 
-    fn parse(value: &Value, _: &Scope<'_>) -> Result<Self::Out, String> {
-        match value {
-            Value::None => Ok(HeaderMap::Refuse),
-            Value::Str(text) => match text.trim().to_lowercase().as_str() {
-                "drop" => Ok(HeaderMap::Drop),
-                "refuse" => Ok(HeaderMap::Refuse),
-                "dangerous" => Ok(HeaderMap::Dangerous),
-                _ => Err(format!("Invalid header map behaviour: {text}")),
-            },
-            other => Err(format!("Invalid type for casting: {}", other.text())),
-        }
-    }
-
-    fn value(out: &Self::Out) -> Value {
-        match out {
-            HeaderMap::Drop => "drop",
-            HeaderMap::Refuse => "refuse",
-            HeaderMap::Dangerous => "dangerous",
-        }
-        .into()
+    fn wrong_word(_: &str, text: &str) -> String {
+        format!("Invalid header map behaviour: {text}")
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::choice::OneOf;
 
     fn directory(start: &Path, text: &str) -> Result<PathBuf, String> {
         Directory::parse(&text.into(), &Scope { start, conf_file: false })
@@ -268,14 +251,14 @@ mod tests {
     #[test]
     fn header_policies() {
         let scope = Scope { start: Path::new("/"), conf_file: true };
-        assert_eq!(HeaderPolicy::parse(&" DROP".into(), &scope), Ok(HeaderMap::Drop));
-        assert_eq!(HeaderPolicy::parse(&Value::None, &scope), Ok(HeaderMap::Refuse));
+        assert_eq!(OneOf::<HeaderMap>::parse(&" DROP".into(), &scope), Ok(HeaderMap::Drop));
+        assert_eq!(OneOf::<HeaderMap>::parse(&Value::None, &scope), Ok(HeaderMap::Refuse));
         assert_eq!(
-            HeaderPolicy::parse(&"foo".into(), &scope),
-            Err("Invalid header map behaviour: foo".into())
+            OneOf::<HeaderMap>::parse(&"Foo".into(), &scope),
+            Err("Invalid header map behaviour: Foo".into())
         );
         assert_eq!(
-            HeaderPolicy::parse(&3.into(), &scope),
+            OneOf::<HeaderMap>::parse(&3.into(), &scope),
             Err("Invalid type for casting: 3".into())
         );
     }
