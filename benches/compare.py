@@ -27,7 +27,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="samples of each (default %(default)s)")
     parser.add_argument("--seconds", type=int, default=4, help="of load per sample (default %(default)s)")
     parser.add_argument("--quick", action="store_true", help="one round of one second: a smoke test")
-    parser.add_argument("--rgunicorn", metavar="PATH", help="use this binary instead of building one")
+    script.offer_binary(parser)
     parser.add_argument(
         "--pair",
         metavar="PATH",
@@ -46,12 +46,6 @@ def arguments() -> argparse.Namespace:
     if options.pair and set(options.profiles) <= set(FOOTPRINTS):
         parser.error("--pair compares CPU per request: choose at least one profile of load")
     return options
-
-
-def binary(options) -> str:
-    if not options.rgunicorn:
-        return str(peers.build_release())
-    return script.executable(options.rgunicorn)
 
 
 @contextlib.contextmanager
@@ -95,7 +89,7 @@ def heading(options, contestants, installed, cores) -> str:
 def compare(options, venv, environment, cores) -> str:
     known = servers.peers(venv)
     contestants = [
-        servers.rgunicorn(binary(options)) if name == "rgunicorn" else known[name]
+        servers.rgunicorn(script.binary(options)) if name == "rgunicorn" else known[name]
         for name in options.servers
     ]
     top = heading(options, contestants, venv.versions(), cores)
@@ -125,7 +119,7 @@ def compare_pair(options, environment, cores) -> str:
     other = script.executable(options.pair)
     loads = [profiles.BY_KEY[key] for key in options.profiles if key in profiles.BY_KEY]
     return report.pair(
-        pair.run(binary(options), other, loads, options.rounds, options.seconds, environment, cores)
+        pair.run(script.binary(options), other, loads, options.rounds, options.seconds, environment, cores)
     )
 
 

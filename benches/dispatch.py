@@ -66,7 +66,7 @@ def arguments() -> argparse.Namespace:
         help="run the generator ahead of all other processes on its core (SCHED_FIFO; needs root)",
     )
     parser.add_argument("--quick", action="store_true", help="two seconds each: does it run at all")
-    parser.add_argument("--rgunicorn", metavar="PATH", help="use this binary instead of building one")
+    script.offer_binary(parser)
     parser.add_argument("--write", action="store_true", help="put report and plot into docs/")
     options = parser.parse_args()
     complete(parser, options)
@@ -262,7 +262,7 @@ def main() -> None:
     venv.prepare({layouts.KNOWN[key][1] for key in options.servers} - {None})
     binary = ""
     if "rgunicorn" in options.servers:
-        binary = script.executable(options.rgunicorn) if options.rgunicorn else str(peers.build_release())
+        binary = script.binary(options)
     contestants = layouts.layouts(options.servers, options.layouts, venv, binary)
     if not contestants:
         raise Missing("none of the chosen servers can have one of the chosen layouts")

@@ -20,8 +20,7 @@ import time
 from pathlib import Path
 
 from harness.machine import Cores, Missing, describe
-from harness.peers import build_release
-from harness.script import executable, run
+from harness.script import binary, offer_binary, run
 from harness.servers import answers, free_port
 
 APPS = Path(__file__).resolve().parent / "apps"
@@ -30,17 +29,17 @@ MIB = 1 << 20
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rgunicorn", metavar="PATH", help="the binary; built if not given")
+    offer_binary(parser)
     parser.add_argument("--each", type=int, default=2000, help="connections of each kind")
     parser.add_argument("--seconds", type=float, default=15, help="length of each latency measurement")
     parser.add_argument("--gib", type=float, default=2, help="size of the large bodies")
     options = parser.parse_args()
-    binary = executable(options.rgunicorn) if options.rgunicorn else build_release()
+    path = binary(options)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     print(describe())
     cores = Cores.choose()
-    with Worker(binary, cores) as worker:
+    with Worker(path, cores) as worker:
         os.sched_setaffinity(0, cores.load)
         crowd(worker, options.each, options.seconds)
         bodies(worker, int(options.gib * (1 << 30)) // MIB * MIB)

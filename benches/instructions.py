@@ -27,7 +27,7 @@ def arguments() -> argparse.Namespace:
         help="requests of the two runs whose difference counts (default 1000 5000)",
     )
     parser.add_argument("--functions", type=int, default=25, help="rows of the function tables (default %(default)s)")
-    parser.add_argument("--rgunicorn", metavar="PATH", help="use this binary instead of building one")
+    script.offer_binary(parser)
     options = parser.parse_args()
     options.servers = script.chosen(parser, "--servers", options.servers, SERVERS)
     options.profiles = script.chosen(parser, "--profiles", options.profiles, PROFILES)
@@ -48,9 +48,7 @@ def contestants(options, venv) -> dict:
     """Short name -> server."""
     found = {}
     if "rgunicorn" in options.servers:
-        given = options.rgunicorn
-        path = script.executable(given) if given else str(peers.build_release())
-        found["rgunicorn"] = servers.rgunicorn(path)
+        found["rgunicorn"] = servers.rgunicorn(script.binary(options))
     if "bjoern" in options.servers:
         found["bjoern"] = servers.peers(venv)["bjoern"]
     return found

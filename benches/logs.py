@@ -49,7 +49,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="samples of each (default %(default)s)")
     parser.add_argument("--seconds", type=int, default=4, help="of load per sample (default %(default)s)")
-    parser.add_argument("--rgunicorn", metavar="PATH", help="use this binary instead of building one")
+    script.offer_binary(parser)
     parser.add_argument("--without-gunicorn", action="store_true", help="only rgunicorn")
     options = parser.parse_args()
     if options.rounds < 1 or options.seconds < 1:
@@ -111,7 +111,7 @@ def main() -> None:
     cores = machine.Cores.choose()
     venv = peers.Venv()
     venv.prepare(set())
-    binary = script.executable(options.rgunicorn) if options.rgunicorn else str(peers.build_release())
+    binary = script.binary(options)
     gunicorn = None if options.without_gunicorn else servers.peers(venv)["gthread"]
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rgunicorn-bench-")))

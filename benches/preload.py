@@ -24,7 +24,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--reloads", type=int, default=100, help="how many (default %(default)s)")
     parser.add_argument("--workers", type=int, default=4, help="default %(default)s")
     parser.add_argument("--apps", default="hello,flask", help="default %(default)s")
-    parser.add_argument("--rgunicorn", metavar="PATH", help="use this binary instead of building one")
+    script.offer_binary(parser)
     options = parser.parse_args()
     if options.reloads < 1 or options.workers < 1:
         parser.error("--reloads and --workers must be at least 1")
@@ -148,7 +148,7 @@ def main() -> None:
     options = arguments()
     venv = peers.Venv()
     venv.prepare(set())
-    binary = script.executable(options.rgunicorn) if options.rgunicorn else str(peers.build_release())
+    binary = script.binary(options)
     server = servers.rgunicorn(binary)
     times, memory = [], []
     for app in options.apps:

@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from . import procfs
+from . import peers, procfs
 from .machine import Missing
 
 
@@ -18,6 +18,15 @@ def chosen(parser, flag: str, text: str, known) -> list:
     if unknown or not names:
         parser.error(f"{flag}: {', '.join(unknown) or 'nothing chosen'}; choose from {', '.join(known)}")
     return [name for name in known if name in names]
+
+
+def offer_binary(parser) -> None:
+    parser.add_argument("--rgunicorn", metavar="PATH", help="use this binary instead of building one")
+
+
+def binary(options) -> str:
+    """The rgunicorn to measure: the one that was given, or else that of this tree."""
+    return executable(options.rgunicorn) if options.rgunicorn else str(peers.build_release())
 
 
 def executable(path: str) -> str:
