@@ -450,6 +450,6 @@ impl<'a> Reactor<'a> {
 }
 
 #[cfg(test)]
-mod testing;
+pub mod testing;
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,32 @@
-//! What tests of the layers above see of the event loop.
+//! What tests see of the event loop, and a handler for those that need no more.
 
 use std::os::fd::{AsFd, BorrowedFd};
-
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{Exchange, Reactor};
+use super::{Exchange, Handler, Peer, Reactor, Refused};
+use crate::http::Reject;
+
+/// Keeps all connections.
+pub struct Quiet;
+
+impl Handler for Quiet {
+    fn rejected(&self, reject: &Reject, _: Peer, _: Refused<'_>) {
+        panic!("{reject:?}");
+    }
+
+    fn lets_go(&self) -> bool {
+        false
+    }
+
+    fn taken(&self, _: Duration) {}
+
+    fn shed(&self) {}
+
+    fn sent(&self) {}
+
+    fn received(&self) {}
+}
 
 impl Reactor<'_> {
     /// The connections it owns.

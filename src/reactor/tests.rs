@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use super::testing::Quiet;
 use super::*;
 use crate::http::{Limits, Policy};
 use crate::net::address::Address;
@@ -14,27 +15,6 @@ struct Echo {
     workspace: Workspace,
     exchange: Arc<Exchange>,
     served: usize,
-}
-
-/// Keeps all connections.
-struct Quiet;
-
-impl Handler for Quiet {
-    fn rejected(&self, reject: &Reject, _: Peer, _: Refused<'_>) {
-        panic!("{reject:?}");
-    }
-
-    fn lets_go(&self) -> bool {
-        false
-    }
-
-    fn taken(&self, _: Duration) {}
-
-    fn shed(&self) {}
-
-    fn sent(&self) {}
-
-    fn received(&self) {}
 }
 
 impl Echo {

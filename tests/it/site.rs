@@ -3,7 +3,7 @@
 use std::thread;
 
 use crate::harness::cases::cases;
-use crate::harness::{Client, Response, Server};
+use crate::harness::{Client, Response, Server, upload};
 
 /// All of it, once in a row and then from several clients at once.
 pub fn check(server: &Server) {
@@ -79,18 +79,9 @@ fn json_post(server: &Server) {
     assert_eq!(response.header("Content-Type"), Some("application/json"));
 }
 
-/// 10 MiB of the bytes 0 to 250 over and over, as a browser sends a file.
 fn file_upload(server: &Server) {
-    const SIZE: usize = 10 * 1024 * 1024;
-    const SHA256: &str = "44f9296993796e201208c6c245b9515d36b62c87d0be4459ff347bfa054cd527";
-    let mut body = b"--border\r\nContent-Disposition: form-data; name=\"file\"; \
-        filename=\"data.bin\"\r\nContent-Type: application/octet-stream\r\n\r\n"
-        .to_vec();
-    body.extend((0..=250_u8).cycle().take(SIZE));
-    body.extend_from_slice(b"\r\n--border--\r\n");
-    let kind = "multipart/form-data; boundary=border";
-    let response = post(&mut server.connect(), "/upload", kind, "", &body);
-    assert_eq!(response.text(), format!("{SIZE} {SHA256}"));
+    let response = post(&mut server.connect(), "/upload", upload::KIND, "", &upload::body());
+    assert_eq!(response.text(), upload::answer());
 }
 
 fn streaming(server: &Server) {

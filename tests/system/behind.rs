@@ -13,7 +13,7 @@ use nix::sys::socket::{bind, connect, socket};
 
 use crate::example::{EXAMPLES, Example};
 use crate::harness::load::Load;
-use crate::harness::{BOUND, Builder, Client, Response, Server, ServerKind, until};
+use crate::harness::{BOUND, Builder, Client, Response, Server, ServerKind, until, upload};
 
 /// The address clients come from; that of the proxy is another one.
 const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -124,21 +124,15 @@ fn assert_who(text: &str, url: &str) {
     assert_eq!(found, format!(r#"{{"address":"{CLIENT}","url":"{url}"}}"#));
 }
 
-/// 10 MiB, as a browser sends a file: with its length, and in chunks.
+/// With its length, and in chunks.
 fn upload(site: &Site) {
-    const SIZE: usize = 10 * 1024 * 1024;
-    const SHA256: &str = "44f9296993796e201208c6c245b9515d36b62c87d0be4459ff347bfa054cd527";
-    let mut body = b"--border\r\nContent-Disposition: form-data; name=\"file\"; \
-        filename=\"data.bin\"\r\nContent-Type: application/octet-stream\r\n\r\n"
-        .to_vec();
-    body.extend((0..=250_u8).cycle().take(SIZE));
-    body.extend_from_slice(b"\r\n--border--\r\n");
-    let head = "POST /upload HTTP/1.1\r\nHost: example.com\r\n\
-        Content-Type: multipart/form-data; boundary=border\r\n";
+    let body = upload::body();
+    let kind = upload::KIND;
+    let head = format!("POST /upload HTTP/1.1\r\nHost: example.com\r\nContent-Type: {kind}\r\n");
     let mut client = site.connect();
     client.send(format!("{head}Content-Length: {}\r\n\r\n", body.len()));
     client.send(&body);
-    assert_eq!(client.response().text(), format!("{SIZE} {SHA256}"));
+    assert_eq!(client.response().text(), upload::answer());
     client.send(format!("{head}Transfer-Encoding: chunked\r\n\r\n"));
     for part in body.chunks(100_000) {
         client.send(format!("{:x}\r\n", part.len()));
@@ -146,7 +140,7 @@ fn upload(site: &Site) {
         client.send("\r\n");
     }
     client.send("0\r\n\r\n");
-    assert_eq!(client.response().text(), format!("{SIZE} {SHA256}"));
+    assert_eq!(client.response().text(), upload::answer());
 }
 
 /// Each piece comes when the application has made it, not with the last one.

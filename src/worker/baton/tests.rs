@@ -10,11 +10,11 @@ use std::thread::{self, ScopedJoinHandle};
 
 use super::*;
 use crate::config::Config;
-use crate::http::Reject;
 use crate::net::address::Address;
 use crate::net::handoff::Queue;
 use crate::net::listener::{Listener, Opening};
-use crate::reactor::{Exchange, Handler, Peer, Refused, When, Workspace};
+use crate::reactor::testing::Quiet;
+use crate::reactor::{Exchange, When, Workspace};
 use crate::worker::options::options;
 
 /// What the simulation sees.
@@ -74,27 +74,6 @@ impl Gate {
         *lock(&self.open) = true;
         self.opened.notify_all();
     }
-}
-
-/// Keeps all connections.
-struct Quiet;
-
-impl Handler for Quiet {
-    fn rejected(&self, reject: &Reject, _: Peer, _: Refused<'_>) {
-        panic!("{reject:?}");
-    }
-
-    fn lets_go(&self) -> bool {
-        false
-    }
-
-    fn taken(&self, _: Duration) {}
-
-    fn shed(&self) {}
-
-    fn sent(&self) {}
-
-    fn received(&self) {}
 }
 
 fn attend(driver: &mut Driver<'_, '_>) {

@@ -10,6 +10,7 @@ pub mod manager;
 pub mod output;
 pub mod process;
 pub mod server;
+pub mod upload;
 pub mod venv;
 pub mod wait;
 
