@@ -1,9 +1,9 @@
 //! Signals: one process-wide self-pipe through which they become readable events.
 //!
-//! Not by the crate signal-hook: it installs its handlers with `SA_RESTART`, while a worker needs a blocking
-//! call of the application to come back with EINTR so that Python can act on the signal; and its pipe
-//! could not be replaced in a forked child, where sharing the master's pipe would let master and worker
-//! steal each other's signals.
+//! signal-hook knows the names; its registry is not used: it installs its handlers with `SA_RESTART`, while a
+//! worker needs a blocking call of the application to come back with EINTR so that Python can act on
+//! the signal; and its pipe could not be replaced in a forked child, where sharing the master's pipe
+//! would let master and worker steal each other's signals.
 
 use std::fmt;
 use std::io;
@@ -52,7 +52,12 @@ impl Signal {
     /// The name in capitals with `SIG`, as the log lines about ended workers have it; `None` for
     /// real-time and unknown numbers.
     pub fn name(self) -> Option<&'static str> {
-        nix::sys::signal::Signal::try_from(self.0).ok().map(nix::sys::signal::Signal::as_str)
+        match self.0 {
+            // Those of Linux alone are not in its table.
+            libc::SIGPWR => Some("SIGPWR"),
+            libc::SIGSTKFLT => Some("SIGSTKFLT"),
+            common => signal_hook::low_level::signal_name(common),
+        }
     }
 
     /// The name as in `Handling signal: hup`: lower-case, without `sig`. Python knows SIGCHLD as
