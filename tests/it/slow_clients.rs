@@ -25,7 +25,7 @@ fn slow_clients(kind: ServerKind) {
 fn assert_served(server: &Server) {
     let began = Instant::now();
     assert_eq!(server.get("/plain").text(), "plain");
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }
 
 /// Opens many connections and sends the same bytes on each.

@@ -271,7 +271,7 @@ fn idle_timeout(kind: ServerKind) {
     let began = Instant::now();
     client.assert_closed();
     let idle = began.elapsed();
-    let fits = Duration::from_millis(800)..Duration::from_secs(4);
+    let fits = Duration::from_millis(800)..Duration::from_secs(10);
     assert!(fits.contains(&idle), "closed after {idle:?} of the one second");
 }
 

@@ -34,7 +34,7 @@ fn behind(kind: ServerKind, threads: usize) {
         let seconds = response.header("Retry-After").and_then(|value| value.parse::<u32>().ok());
         assert!(seconds.is_some_and(|seconds| seconds > 0), "{:?}", response.headers);
         assert_eq!(response.header("Connection"), Some("close"));
-        let fits = Duration::from_millis(290)..Duration::from_secs(3);
+        let fits = Duration::from_millis(290)..Duration::from_secs(10);
         assert!(fits.contains(&waited), "turned away after {waited:?}");
         client.assert_closed();
     }

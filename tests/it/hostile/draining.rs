@@ -24,7 +24,7 @@ fn slow_readers_delay_nobody(kind: ServerKind) {
     }
     let began = Instant::now();
     assert_eq!(server.get("/plain").text(), "plain");
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     // What waits is the object that the application made, and not a copy.
     let held = process::resident(worker(&server)).saturating_sub(before);
     assert!(held < 20 * 5 * MIB, "{held} bytes for 20 responses of 4 MiB");

@@ -165,6 +165,8 @@ fn dict_in_a_conf_file(kind: ServerKind) {
         "changed ERROR reloading the logger configuration failed, keeping the previous one",
     );
     server.log.wait_for_since(mark, "changed INFO while importing");
+    // Those of the first two configurations may still be on their way out.
+    server.wait_workers(1);
     server.exchange(request);
     server.log.wait_for_since(mark, "changed INFO GET /a?b HTTP/1.1");
 }
