@@ -50,7 +50,7 @@ STOPPING = 5.0  # seconds it may take to end
 class Server:
     """One running server. Use it as a context manager: at the end its processes are gone."""
 
-    def __init__(self, name, command, profile):
+    def __init__(self, name, command, profile, venv):
         self.name = name
         self._dir = tempfile.TemporaryDirectory(prefix=f"differ-{name}-")
         self._log = Path(self._dir.name, "log")
@@ -62,6 +62,8 @@ class Server:
             bind = "127.0.0.1:0"
         environment = {key: value for key, value in os.environ.items() if key not in SCRUBBED}
         environment["PYTHONDONTWRITEBYTECODE"] = "1"
+        # Python programs have one already and do not look at it.
+        environment["VIRTUAL_ENV"] = str(venv) if Path(venv, "pyvenv.cfg").exists() else ""
         arguments = ["-b", bind, "-w", "1", "--keep-alive", "5", "--chdir", str(HERE), "app:app"]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -132,13 +134,10 @@ def pair(rgunicorn, gunicorn, profile):
     """Starts both servers with the settings of a profile: (rgunicorn, gunicorn)."""
     rgunicorn, gunicorn = Path(rgunicorn).absolute(), Path(gunicorn).absolute()
     venv = gunicorn.parent.parent
-    ours = [str(rgunicorn)]
-    if Path(venv, "pyvenv.cfg").exists():
-        ours += ["--venv", str(venv)]
     theirs = [str(gunicorn), "-k", "gthread", "--threads", "8", "--no-control-socket"]
-    first = Server("rgunicorn", ours, profile)
+    first = Server("rgunicorn", [str(rgunicorn)], profile, venv)
     try:
-        return first, Server("gunicorn", theirs, profile)
+        return first, Server("gunicorn", theirs, profile, venv)
     except BaseException:
         first.stop()
         raise

@@ -106,9 +106,11 @@ pub fn rgunicorn() -> Vec<OsString> {
     }
 }
 
-/// Whether that is a Python program: the server of the wheel.
+/// Whether that is a Python program, a script or `python -m rgunicorn`: the server of the wheel.
 pub fn is_wheel() -> bool {
-    std::env::var_os("RGUNICORN_UNDER_TEST").is_some()
+    let words = rgunicorn();
+    let script = || fs::read(&words[0]).is_ok_and(|text| text.starts_with(b"#!"));
+    words.len() > 1 || script()
 }
 
 /// What to start and how.

@@ -3,11 +3,13 @@
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
 use crate::harness::cases::{on_both_servers, on_rgunicorn};
+use crate::harness::server::{is_wheel, rgunicorn};
 use crate::harness::{BOUND, Builder, Client, ServerKind, process, until, venv};
 
 on_both_servers!(
@@ -85,7 +87,13 @@ fn capture_output(kind: ServerKind) {
 fn interpreter(kind: ServerKind) {
     let server = Builder::new(kind).start_ready(1);
     let shown = server.get("/titles").text();
-    let python = venv::program("python");
+    // That of the environment that was named, or that the server of the wheel is in.
+    let python = match rgunicorn().first() {
+        Some(script) if kind.is_rgunicorn() && is_wheel() => {
+            Path::new(script).with_file_name("python")
+        }
+        _ => venv::program("python"),
+    };
     // The name of the interpreter inside the environment may be any of its aliases.
     assert!(shown.contains(&format!(", '{}", python.display())), "{shown}");
 }
