@@ -9,12 +9,24 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
+/// Where a function of libpython is.
+pub fn a_function() -> *const () {
+    ffi::Py_GetVersion as *const ()
+}
+
+/// The version of libpython, as in `3.11.7 (main, ...`. It needs no interpreter.
+pub fn version() -> &'static CStr {
+    // SAFETY: a function that may be called at any time; the string is libpython's own.
+    unsafe { CStr::from_ptr(ffi::Py_GetVersion()) }
+}
+
 /// Initialises the interpreter of this process as `program` would initialise itself (PEP 587), and
-/// leaves it detached. Signal handlers stay as they are.
+/// leaves it detached. Signal handlers stay as they are. The standard library is that of `home`, if given, else the
+/// one that Python finds.
 ///
 /// # Errors
 /// What Python says is wrong.
-pub fn initialize(program: &CStr, argv: &[CString]) -> Result<(), String> {
+pub fn initialize(program: &CStr, home: Option<&CStr>, argv: &[CString]) -> Result<(), String> {
     let mut pointers: Vec<*const c_char> = argv.iter().map(|arg| arg.as_ptr()).collect();
     let mut config = MaybeUninit::<ffi::PyConfig>::zeroed();
     // SAFETY: the calls are in the order that PEP 587 asks for; `config` is initialised by the
@@ -31,6 +43,13 @@ pub fn initialize(program: &CStr, argv: &[CString]) -> Result<(), String> {
                 program.as_ptr(),
             );
             failure(status)?;
+            if let Some(home) = home {
+                failure(ffi::PyConfig_SetBytesString(
+                    config,
+                    &raw mut (*config).home,
+                    home.as_ptr(),
+                ))?;
+            }
             let count = ffi::Py_ssize_t::try_from(pointers.len()).unwrap_or(0);
             failure(ffi::PyConfig_SetBytesArgv(config, count, pointers.as_mut_ptr()))?;
             failure(ffi::Py_InitializeFromConfig(config))

@@ -1,5 +1,4 @@
-//! Finding the Python environment to run in, and starting the interpreter in it, or taking over one that
-//! runs already.
+//! Starting the interpreter, or taking over one that runs already.
 
 use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -8,14 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::prelude::*;
 
+use super::venv::{self, Choice};
 use super::{compat, ffi, support};
-use crate::error::{Error, reason};
+use crate::error::Error;
 
 /// The `major.minor` of the Python that this program is built for.
 pub const BUILT_FOR: &str = env!("RGUNICORN_PYTHON_VERSION");
-
-/// The interpreter that this program was built with.
-const BUILT_WITH: &str = env!("RGUNICORN_PYTHON");
 
 /// Whether the interpreter has been prepared for a server.
 static IS_SERVER: AtomicBool = AtomicBool::new(false);
@@ -28,18 +25,16 @@ pub fn is_server() -> bool {
 /// Starts the interpreter as the `python` of the environment would start.
 ///
 /// # Errors
-/// The environment is missing, broken, or of another Python version.
+/// The environment is missing, broken, or of a Python that this one cannot stand in for.
 pub fn initialize(venv: Option<&Path>, argv: &[OsString]) -> Result<(), Error> {
-    let program = match environment(venv) {
-        Some(environment) => environment.python()?,
-        None => base_python(),
-    };
+    let Choice { program, home } = venv::choose(venv)?;
     let c_string = |bytes: &[u8]| {
         CString::new(bytes).map_err(|_| Error::config("an argument contains a NUL byte"))
     };
     let program = c_string(program.as_os_str().as_bytes())?;
+    let home = home.map(|home| c_string(home.as_os_str().as_bytes())).transpose()?;
     let argv = argv.iter().map(|arg| c_string(arg.as_bytes())).collect::<Result<Vec<_>, _>>()?;
-    ffi::initialize(&program, &argv).map_err(|reason| {
+    ffi::initialize(&program, home.as_deref(), &argv).map_err(|reason| {
         Error::config(format!(
             "cannot start Python {BUILT_FOR} as {}: {reason}",
             program.to_string_lossy()
@@ -148,161 +143,4 @@ pub fn after_fork_parent(py: Python<'_>) {
 pub fn after_fork_child(py: Python<'_>) {
     ffi::after_fork_child(py);
     FORKING.store(false, Ordering::Relaxed);
-}
-
-/// A virtual environment (PEP 405) and how it was chosen.
-struct Environment {
-    path: PathBuf,
-    chosen_by: &'static str,
-}
-
-fn environment(venv: Option<&Path>) -> Option<Environment> {
-    if let Some(path) = venv {
-        return Some(Environment { path: path.to_owned(), chosen_by: "--venv" });
-    }
-    if let Some(path) = std::env::var_os("VIRTUAL_ENV").filter(|path| !path.is_empty()) {
-        return Some(Environment { path: path.into(), chosen_by: "VIRTUAL_ENV" });
-    }
-    let path = home(&own_path()?)?;
-    Some(Environment { path, chosen_by: "the program's directory" })
-}
-
-/// The environment that a program belongs to because it, or a link to it, is in its bin directory.
-fn home(program: &Path) -> Option<PathBuf> {
-    let environment = |file: &Path| {
-        let path = file.parent()?.parent()?;
-        let is_one = path.join("pyvenv.cfg").is_file() && path.join("bin/python").exists();
-        is_one.then(|| path.to_owned())
-    };
-    environment(program).or_else(|| environment(&program.canonicalize().ok()?))
-}
-
-/// Where the program was started from, links not followed if that can be told.
-fn own_path() -> Option<PathBuf> {
-    let invoked = PathBuf::from(std::env::args_os().next()?);
-    if invoked.components().count() > 1 {
-        return std::path::absolute(invoked).ok();
-    }
-    std::env::var_os("PATH")
-        .and_then(|path| {
-            std::env::split_paths(&path).map(|dir| dir.join(&invoked)).find(|file| file.is_file())
-        })
-        .or_else(|| std::env::current_exe().ok())
-}
-
-impl Environment {
-    /// The path of its `python`, which is what `sys.executable` will be.
-    fn python(&self) -> Result<PathBuf, Error> {
-        let Self { path, chosen_by } = self;
-        let shown = path.display();
-        let path = std::path::absolute(path).map_err(|error| {
-            let reason = reason(&error);
-            Error::config(format!("virtual environment {shown} (from {chosen_by}): {reason}"))
-        })?;
-        let python = path.join("bin/python");
-        if !python.exists() {
-            return Err(Error::config(format!(
-                "{shown} (from {chosen_by}) is not a virtual environment: it has no bin/python. \
-                 Make one with `python{BUILT_FOR} -m venv {shown}`, or name another with --venv."
-            )));
-        }
-        if let Some(version) = version_of(&path)
-            && version != BUILT_FOR
-        {
-            return Err(Error::config(format!(
-                "the virtual environment {shown} (from {chosen_by}) is for Python {version}, but \
-                 this rgunicorn is built for Python {BUILT_FOR}. Make the environment with \
-                 `python{BUILT_FOR} -m venv`, or build rgunicorn with \
-                 PYO3_PYTHON={shown}/bin/python."
-            )));
-        }
-        Ok(python)
-    }
-}
-
-/// The `major.minor` that an environment says it is for.
-fn version_of(venv: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(venv.join("pyvenv.cfg")).ok()?;
-    let version = text.lines().find_map(|line| {
-        let (key, value) = line.split_once('=')?;
-        matches!(key.trim(), "version" | "version_info").then(|| value.trim().to_owned())
-    })?;
-    let mut parts = version.split('.');
-    Some(format!("{}.{}", parts.next()?, parts.next()?))
-}
-
-/// The Python to be without a virtual environment: the one built with, else whatever Python finds
-/// by itself.
-fn base_python() -> PathBuf {
-    let built_with = Path::new(BUILT_WITH);
-    if built_with.exists() {
-        return built_with.to_owned();
-    }
-    let name = format!("python{BUILT_FOR}");
-    std::env::var_os("PATH")
-        .and_then(|path| {
-            std::env::split_paths(&path).map(|dir| dir.join(&name)).find(|file| file.is_file())
-        })
-        .unwrap_or_else(|| name.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn venv(cfg: &str) -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("bin")).unwrap();
-        std::fs::write(dir.path().join("bin/python"), "").unwrap();
-        std::fs::write(dir.path().join("pyvenv.cfg"), cfg).unwrap();
-        dir
-    }
-
-    fn python(path: &Path) -> Result<PathBuf, String> {
-        let environment = Environment { path: path.to_owned(), chosen_by: "--venv" };
-        environment.python().map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn an_environment_of_this_version_is_taken() {
-        for cfg in [
-            format!("home = /usr/bin\nversion = {BUILT_FOR}.4\n"),
-            format!("version_info = {BUILT_FOR}.4.final.0\n"),
-            "home = /usr/bin\n".to_owned(),
-        ] {
-            let dir = venv(&cfg);
-            assert_eq!(python(dir.path()).unwrap(), dir.path().join("bin/python"));
-        }
-    }
-
-    #[test]
-    fn an_environment_of_another_version_names_both_and_the_cure() {
-        let dir = venv("version = 3.2.1\n");
-        let error = python(dir.path()).unwrap_err();
-        assert!(error.contains("for Python 3.2,"), "{error}");
-        assert!(error.contains(&format!("built for Python {BUILT_FOR}")), "{error}");
-        assert!(error.contains("PYO3_PYTHON="), "{error}");
-    }
-
-    #[test]
-    fn a_program_belongs_to_the_environment_that_it_or_a_link_to_it_is_in() {
-        let (inside, outside) = (venv(""), tempfile::tempdir().unwrap());
-        let root = inside.path().canonicalize().unwrap();
-        let link = |from: &Path, to: &Path| std::os::unix::fs::symlink(to, from).unwrap();
-        let (copy, alone) = (root.join("bin/copy"), outside.path().join("alone"));
-        std::fs::write(&copy, "").unwrap();
-        std::fs::write(&alone, "").unwrap();
-        link(&root.join("bin/link"), &alone);
-        link(&outside.path().join("link"), &copy);
-        assert_eq!(home(&copy).as_ref(), Some(&root));
-        assert_eq!(home(&root.join("bin/link")).as_ref(), Some(&root));
-        assert_eq!(home(&outside.path().join("link")).as_ref(), Some(&root));
-        assert_eq!(home(&alone), None);
-    }
-
-    #[test]
-    fn a_directory_without_python_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        assert!(python(dir.path()).unwrap_err().contains("not a virtual environment"));
-    }
 }

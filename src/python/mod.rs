@@ -15,6 +15,6 @@ pub mod objects;
 pub mod program;
 pub mod signals;
 pub mod support;
-
 pub mod values;
+mod venv;
 pub mod wsgi;

@@ -1,12 +1,14 @@
 //! libpython, for a program whose references to it were left open when it was linked.
 //!
 //! Were it a needed library (`DT_NEEDED`), the loader would refuse the program where libpython is missing,
-//! with a sentence that helps nobody. So the release binary is linked with weak references (`src/libpython.s`),
-//! which the loader leaves at zero, and with no needed library. Here libpython is opened and the
-//! references are bound: what the loader does for a library at start, done a moment later (`dlopen(3)`,
-//! `elf(5)`).
+//! with a sentence that helps nobody. So the release binary is linked with weak references (`src/main.rs`), which
+//! the loader leaves at zero, and with no needed library. Here libpython is opened and the references are bound:
+//! what the loader does for a library at start, done a moment later (`dlopen(3)`, `elf(5)`).
 
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, OsStr, c_char, c_int, c_void};
+use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::{io, ptr, slice};
 
 use nix::errno::Errno;
@@ -95,6 +97,20 @@ pub fn bind(library: &str) -> Result<(), String> {
         unsafe { reference.place.write(address) };
     }
     protect(libc::PROT_READ).map_err(cannot)
+}
+
+/// The file that a function is in, by the path at which the loader found it.
+pub fn file_of(function: *const ()) -> Option<PathBuf> {
+    let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
+    // SAFETY: the address is only compared with those of what is loaded, and all zeros are a valid `Dl_info`. A
+    // name that is set is a string which lives as long as the library, and is copied.
+    unsafe {
+        if libc::dladdr(function.cast(), info.as_mut_ptr()) == 0 {
+            return None;
+        }
+        let name = info.assume_init().dli_fname;
+        (!name.is_null()).then(|| OsStr::from_bytes(CStr::from_ptr(name).to_bytes()).into())
+    }
 }
 
 /// Changes the protection of whole pages, as the loader does.
@@ -217,6 +233,14 @@ mod tests {
         assert!(program.protected.0 > program.base && program.protected.1 > 0);
         assert!(open_references(&program).is_empty());
         assert_eq!(bind("no such library"), Ok(()));
+    }
+
+    #[test]
+    fn a_function_is_found_in_its_file() {
+        let file = file_of(pyo3::ffi::Py_IsInitialized as *const ()).unwrap();
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        assert!(name.starts_with("libpython3."), "{name}");
+        assert_eq!(file_of(std::ptr::null()), None);
     }
 
     #[test]

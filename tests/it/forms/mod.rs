@@ -3,6 +3,7 @@
 mod activation;
 mod auto;
 mod daemon;
+mod environments;
 mod identity;
 mod reuse_port;
 mod service;
