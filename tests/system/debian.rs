@@ -3,6 +3,7 @@
 //! compiler does otherwise than for users.
 
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
@@ -36,7 +37,10 @@ fn serve(layer: Layer, command: &[&str]) {
     eprintln!("{:6.1} s  until the first answer: {}", answered.as_secs_f32(), command.join(" "));
 }
 
-const PACKAGES: &str = "apt-get update -q && apt-get install -yq --no-install-recommends";
+/// Where `cargo install` puts the binary.
+pub const COMMAND: &str = "/usr/local/bin/rgunicorn";
+
+pub const PACKAGES: &str = "apt-get update -q && apt-get install -yq --no-install-recommends";
 const FLASK: &str = "/srv/venv/bin/pip install -q --no-cache-dir -r /srv/requirements.txt";
 
 fn bare() -> Layer {
@@ -58,14 +62,24 @@ fn a_wheel_is_installed_without_a_compiler() {
     serve(layer, &["/srv/venv/bin/python", "-m", "rgunicorn", "--workers", "2", "app:app"]);
 }
 
-/// The binary is compiled there, and serves an environment it is told of.
+/// Where the binary has been compiled and installed as [`COMMAND`], once.
+#[track_caller]
+pub fn with_binary() -> &'static Layer {
+    static LAYER: OnceLock<Layer> = OnceLock::new();
+    LAYER.get_or_init(|| {
+        let layer = bare();
+        copy(Path::new(REPOSITORY), &layer, Path::new("/usr/src/rgunicorn"));
+        run(&layer, &format!("{PACKAGES} build-essential python3-dev python3-venv"), "/");
+        run(&layer, "cargo install --locked --path . --root /usr/local", "/usr/src/rgunicorn");
+        layer
+    })
+}
+
+/// It serves an environment it is told of.
 #[test]
 #[ignore = "run by tests/system/run"]
 fn the_binary_is_installed_with_cargo() {
-    let layer = bare();
-    copy(Path::new(REPOSITORY), &layer, Path::new("/usr/src/rgunicorn"));
-    run(&layer, &format!("{PACKAGES} build-essential python3-dev python3-venv"), "/");
-    run(&layer, "cargo install --locked --path . --root /usr/local", "/usr/src/rgunicorn");
+    let layer = with_binary().continued();
     run(&layer, &format!("python3 -m venv /srv/venv && {FLASK}"), "/");
-    serve(layer, &["/usr/local/bin/rgunicorn", "--venv", "/srv/venv", "--workers", "2", "app:app"]);
+    serve(layer, &[COMMAND, "--venv", "/srv/venv", "--workers", "2", "app:app"]);
 }

@@ -158,10 +158,10 @@ pub fn run(layer: &Layer, command: &str, workdir: &str) {
         inside.env(name, "/run/host/certificates");
     }
     if env::var_os("SYSTEM_OPTIMISED").is_none() {
-        inside.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0");
-        inside
-            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
-            .env("CARGO_PROFILE_RELEASE_DEBUG", "0");
+        // As a whole it is linked all the same: what becomes of a missing libpython depends on that.
+        for (name, value) in [("OPT_LEVEL", "0"), ("CODEGEN_UNITS", "16"), ("DEBUG", "0")] {
+            inside.env(format!("CARGO_PROFILE_RELEASE_{name}"), value);
+        }
     }
     let began = Instant::now();
     let output = inside.stdin(Stdio::null()).output().expect("there is unshare");

@@ -24,6 +24,7 @@ mod example;
 mod haproxy;
 mod heroku;
 mod kubernetes;
+mod libpython;
 mod nginx;
 mod program;
 mod root;
