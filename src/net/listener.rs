@@ -21,7 +21,7 @@ use nix::sys::stat::{Mode, fchmod, umask};
 use crate::error::Error;
 use crate::net::address::Address;
 use crate::sys::identity::give;
-use crate::sys::listen::{adopt, listen, waiting};
+use crate::sys::listen::{adopt, let_go, listen, waiting};
 
 mod failure;
 
@@ -247,7 +247,9 @@ impl Listener {
         }
         let flags = OFlag::from_bits_retain(fcntl(&fd, FcntlArg::F_GETFL)?);
         fcntl(&fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-        Self::finish(fd, None, backlog)
+        let listener = Self::finish(fd, None, backlog)?;
+        let_go(number)?;
+        Ok(listener)
     }
 
     /// What bound and passed sockets have in common.

@@ -1,16 +1,22 @@
 //! `listen(2)`, and taking over a descriptor that was open when the program started.
 
+use std::fs::File;
 use std::io;
 use std::mem::{MaybeUninit, size_of};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
+
+use super::fd::{duplicate, redirect};
 
 /// Takes a descriptor that this process got from its parent, and makes it close-on-exec.
 ///
 /// Every descriptor that this program or the interpreter opens is close-on-exec from the start. One
 /// that is not has come through `exec`, so nothing in this process owns it yet, and after this call
 /// it cannot be taken a second time.
+///
+/// A standard stream is the standard library's, which goes on using its number: of that one the result
+/// is a duplicate, and [`let_go`] is due when it is what it should be.
 ///
 /// # Errors
 /// `EBADF`: it is not open. `EBUSY`: it was not passed in, or has been taken before.
@@ -20,10 +26,28 @@ pub fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
     if flags & libc::FD_CLOEXEC != 0 {
         return Err(Errno::EBUSY.into());
     }
+    if fd <= libc::STDERR_FILENO {
+        return duplicate(fd).map(OwnedFd::from);
+    }
     // SAFETY: as above.
     Errno::result(unsafe { libc::fcntl(fd, libc::F_SETFD, flags | libc::FD_CLOEXEC) })?;
     // SAFETY: it is open, and by the reasoning above nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Has a standard stream that was adopted lead nowhere, so that it does not keep the socket open. Others
+/// need nothing.
+///
+/// # Errors
+/// /dev/null cannot be opened.
+pub fn let_go(fd: RawFd) -> io::Result<()> {
+    let null = || File::options().read(true).write(true).open("/dev/null");
+    match fd {
+        libc::STDIN_FILENO => redirect(io::stdin().as_fd(), null()?.as_fd()),
+        libc::STDOUT_FILENO => redirect(io::stdout().as_fd(), null()?.as_fd()),
+        libc::STDERR_FILENO => redirect(io::stderr().as_fd(), null()?.as_fd()),
+        _ => Ok(()),
+    }
 }
 
 /// Marks a socket as listening. The kernel cuts `backlog` to `net.core.somaxconn`.
@@ -57,13 +81,12 @@ pub fn waiting(socket: BorrowedFd<'_>) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};
-    use std::os::fd::{AsFd, AsRawFd, IntoRawFd};
+    use std::os::fd::IntoRawFd;
     use std::os::unix::net::UnixListener;
 
-    use nix::errno::Errno;
     use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
-    use super::{adopt, waiting};
+    use super::*;
 
     #[test]
     fn connections_that_wait_are_counted() {

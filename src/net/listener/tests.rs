@@ -14,6 +14,8 @@ use crate::error::{Error, Exit};
 use crate::log::testing::logged;
 use crate::net::address::Address;
 use crate::sys::account::{effective_gid, effective_uid};
+use crate::sys::fd::redirect;
+use crate::sys::testing::alone;
 
 const OPENING: Opening = Opening::with_backlog(16);
 
@@ -262,6 +264,23 @@ fn wrong_descriptors_are_explained() {
         assert!(error.contains(expected), "{error}");
         assert_eq!(pauses, 0);
     }
+}
+
+/// As from a program that runs servers with their socket as standard input.
+#[test]
+fn a_standard_stream_is_left_once_it_is_taken() {
+    alone("net::listener::tests::a_standard_stream_is_left_once_it_is_taken", || {
+        let socket = TcpListener::bind("127.0.0.1:0").expect("bind");
+        let address = socket.local_addr().expect("address");
+        redirect(std::io::stdin().as_fd(), socket.as_fd()).expect("redirect");
+        drop(socket);
+        let listeners = open(&["fd://0"]).0.expect("a socket");
+        assert!(listeners[0].as_fd().as_raw_fd() > 2);
+        TcpStream::connect(address).expect("it listens");
+        drop(listeners);
+        TcpStream::connect(address).expect_err("nobody listens");
+        assert_eq!(std::io::stdin().read(&mut [0]).expect("it is open"), 0);
+    });
 }
 
 #[test]

@@ -88,4 +88,9 @@ fn what_is_no_socket_is_named(kind: ServerKind) {
     let message = "Cannot listen on fd://4: the descriptor ";
     assert!(outcome.stderr.contains(message), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("has passed 3 (web), 4."), "{}", outcome.stderr);
+    // Also where that is what the sentence is written to.
+    let builder = Builder::new(kind).app("supervised:app").passing(&[], &[]);
+    let outcome = builder.args(["-b", "fd://2"]).run();
+    let message = "Cannot listen on fd://2: the descriptor is not a stream socket.";
+    assert!(outcome.stderr.contains(message), "{}", outcome.stderr);
 }
