@@ -76,7 +76,7 @@ impl Refusal {
 pub enum Progress {
     /// More may follow at once.
     Open,
-    /// The caller should [`Exchange::wait`] before it goes on.
+    /// The caller should [`Exchange::wait_writable`] before it goes on.
     Full,
     /// The response is complete and waits for others.
     Held,

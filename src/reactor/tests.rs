@@ -4,11 +4,14 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use super::exchange::Facts;
+use super::output::Output;
 use super::testing::Quiet;
 use super::*;
 use crate::http::{Limits, Policy};
 use crate::net::address::Address;
 use crate::net::listener::Opening;
+use crate::net::stream::Stream;
 
 /// A slot that answers each request with its target, and counts.
 struct Echo {
@@ -301,4 +304,22 @@ fn whoever_drives_sends_the_response_of_an_application_that_goes_on() {
     assert!(!reactor.held.brisk);
     echo.turn(&mut reactor);
     assert!(clients.iter().all(sent));
+}
+
+#[test]
+fn who_has_waited_longer_than_the_request_is_told_nothing_of_the_next() {
+    let (ours, _theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
+    let stream = Arc::new(Stream::new(ours.into()));
+    let parser = HeadParser::new(Limits::new(4094, 100, 8190), Policy::default());
+    let second = Duration::from_secs(1);
+    let exchange = Exchange::new(parser, 1000, Patience { write: second, body: second });
+    let facts = Facts { minor: 1, head: false, keep_alive: true, at_once: false, hold: false };
+    let serial = exchange.renew();
+    exchange.begin(Arc::clone(&stream), Output::default(), facts, None);
+    assert_eq!(exchange.wait_writable(serial).expect("there is room"), Progress::Open);
+    exchange.end();
+    let next = exchange.renew();
+    exchange.begin(stream, Output::default(), facts, None);
+    assert!(matches!(exchange.wait_writable(serial), Err(Refusal::Over)));
+    assert_eq!(exchange.wait_writable(next).expect("there is room"), Progress::Open);
 }

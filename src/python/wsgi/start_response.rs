@@ -108,8 +108,8 @@ pub fn send(
     let written = exchange.write(serial, data.as_bytes(), when, hold);
     let mut progress = written.map_err(|refusal| error_of(refusal.widen()))?;
     while progress == Progress::Full {
-        progress =
-            py.detach(|| exchange.wait_writable()).map_err(|refusal| error_of(refusal.widen()))?;
+        let waited = py.detach(|| exchange.wait_writable(serial));
+        progress = waited.map_err(|refusal| error_of(refusal.widen()))?;
         // A signal that ends the request also ends the wait.
         py.check_signals()?;
     }

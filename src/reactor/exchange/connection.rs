@@ -98,12 +98,16 @@ impl Exchange {
     /// application may go on.
     ///
     /// # Errors
-    /// [`Refusal::Gone`] when it took nothing for too long.
-    pub fn wait_writable(&self) -> Result<Progress, Refusal> {
+    /// [`Refusal::Gone`] when it took nothing for too long; [`Refusal::Over`].
+    pub fn wait_writable(&self, serial: u64) -> Result<Progress, Refusal> {
         let waited = self.wait(Wanted::Room, self.patience.write)?;
         let mut response = self.lock();
         let response = &mut *response;
-        let Some(stream) = &response.stream else { return Err(Refusal::Over) };
+        let stream = match &response.stream {
+            // A thread of the application may have waited for longer than its request has lasted.
+            Some(stream) if response.serial == serial => stream,
+            _ => return Err(Refusal::Over),
+        };
         if waited == Waited::TimedOut || response.output.flush(stream).is_err() {
             response.broken = true;
             return Err(Refusal::Gone);
