@@ -26,7 +26,7 @@ pub fn notify(place: &str, message: &str) -> io::Result<()> {
 /// returned is at its end then (`sd_notify_barrier(3)`).
 ///
 /// # Errors
-/// As [`notify`], and those of `pipe(2)`.
+/// As [`notify()`], and those of `pipe(2)`.
 pub fn barrier(place: &str) -> io::Result<OwnedFd> {
     let (end, passed) = pipe2(OFlag::O_CLOEXEC)?;
     send(place, "BARRIER=1", &[passed.as_raw_fd()])?;

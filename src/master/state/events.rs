@@ -52,7 +52,7 @@ pub struct Recycling {
 /// What one slot of the scoreboard shows.
 #[derive(Clone, Debug)]
 pub struct Sight {
-    /// Which worker (see [`Worker::age`]).
+    /// Which worker (see [`crate::master::workers::Worker::age`]).
     pub age: u64,
     pub phase: Phase,
     pub busy: Option<Busy>,

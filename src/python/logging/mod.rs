@@ -5,7 +5,7 @@
 //!
 //! Where `logger_class` or one of the `logconfig` settings is set, all records go through the methods of a
 //! Python object instead, whose handlers write files of their own. Where code of the user has changed something
-//! about the two loggers ([`follow`]), they go through the object too, and from our handlers back to our logs.
+//! about the two loggers ([`mod@follow`]), they go through the object too, and from our handlers back to our logs.
 //!
 //! A record may come from a thread that must not wait for the interpreter, or from one that holds a lock
 //! somebody with the interpreter may wait for. So records are put into a queue, and who takes them out holds
