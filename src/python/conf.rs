@@ -229,7 +229,8 @@ fn traceback(py: Python<'_>, error: &PyErr) -> PyResult<String> {
 /// What a module defines.
 fn definitions(module: &Bound<'_, PyModule>) -> PyResult<Definitions> {
     let mut definitions = Definitions::default();
-    for (name, value) in module.dict() {
+    // A copy: the text of an object, which is asked for, may be made by code that adds to the module.
+    for (name, value) in module.dict().copy()? {
         let Ok(name) = name.extract::<String>() else { continue };
         if is_setting(&name) {
             definitions.settings.push((name, values::convert(&value)?));

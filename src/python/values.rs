@@ -57,6 +57,8 @@ fn plain(value: &Bound<'_, PyAny>, depth: u32) -> PyResult<Option<Value>> {
     } else if let Ok(tuple) = value.cast::<PyTuple>() {
         Value::Tuple(tuple.iter().map(nested).collect::<PyResult<_>>()?)
     } else if let Ok(dict) = value.cast::<PyDict>() {
+        // A copy, since an object in it may run code when it is registered.
+        let dict = dict.copy()?;
         let items = dict.iter().map(|(key, item)| Ok((nested(key)?, nested(item)?)));
         Value::Dict(items.collect::<PyResult<_>>()?)
     } else {
@@ -101,9 +103,15 @@ mod tests {
         Python::initialize();
         Python::attach(|py| {
             let scope = PyDict::new(py);
-            let code = c"endless = []\nendless.append(endless)";
-            py.run(code, None, Some(&scope)).unwrap();
-            let value = |code| convert(&py.eval(code, None, Some(&scope)).unwrap()).unwrap();
+            let code = c"endless = []
+endless.append(endless)
+class Growing:
+    def __repr__(self):
+        growing[len(growing)] = 1
+        return 'grown'
+growing = {'a': Growing(), 'b': 2}";
+            py.run(code, Some(&scope), None).unwrap();
+            let value = |code| convert(&py.eval(code, Some(&scope), None).unwrap()).unwrap();
             assert_eq!(value(c"-10**20"), Value::BigInt("-100000000000000000000".into()));
             assert_eq!(value(c"(1.5, [None])").text(), "(1.5, [None])");
             assert_eq!(value(c"(x * 2 for x in 'ab')"), ["aa", "bb"].into());
@@ -117,6 +125,7 @@ mod tests {
                 assert_eq!(object.type_name, type_name);
             }
             assert_eq!(value(c"endless").type_name(), "list");
+            assert_eq!(value(c"growing").text(), "{'a': grown, 'b': 2}");
         });
     }
 

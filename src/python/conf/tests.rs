@@ -55,6 +55,16 @@ fn settings_come_in_the_order_of_their_definition() {
     assert_eq!((hook.type_name.as_str(), &hook.arity), ("function", &Some(Ok(2))));
 }
 
+/// Objects are shown in messages, and their text may be made by any code.
+#[test]
+fn a_module_may_grow_while_it_is_read() {
+    let text = "class Growing:\n    def __repr__(self):\n        globals()[f'x{len(globals())}'] = 1\n\
+                \x20       return 'grown'\nlogger_class = Growing()\ntimeout = 5\n";
+    let values = load(text).unwrap();
+    let shown: Vec<_> = values.iter().map(|(name, value)| (name.as_str(), value.text())).collect();
+    assert_eq!(shown, [("logger_class", "grown".into()), ("timeout", "5".into())]);
+}
+
 #[test]
 fn the_file_is_the_module_config_and_is_executed_anew_each_time() {
     let directory = tempfile::tempdir().unwrap();
