@@ -10,6 +10,7 @@ use crate::log::error::Severity;
 use crate::log::output::Output;
 use crate::log::statsd::Statsd;
 use crate::log::syslog::Syslog;
+use crate::sys::process;
 use crate::sys::time::access_stamp;
 
 mod convert;
@@ -180,9 +181,10 @@ impl AccessLog {
         }
     }
 
-    /// Writes the lines that are held.
+    /// Writes the lines that are held. A copy of the worker that the application has made leaves them to
+    /// the worker; there the lock may be held by a thread that was not copied.
     pub fn write_held(&self) {
-        if self.held.any.load(Ordering::Acquire) {
+        if self.held.any.load(Ordering::Acquire) && !process::is_copy() {
             self.write(&mut self.held.lines.lock().unwrap_or_else(PoisonError::into_inner));
         }
     }

@@ -287,6 +287,19 @@ fn held_lines_are_written_together_and_in_order() {
 }
 
 #[test]
+fn a_copy_of_the_worker_leaves_held_lines_to_it() {
+    alone("log::tests::a_copy_of_the_worker_leaves_held_lines_to_it", || {
+        let place = Place::new();
+        let logs = open(&place.config());
+        let access = logs.access.lock().expect("lock").clone().expect("access log");
+        access.log(&entry(&Get(b"/held")), true);
+        crate::sys::process::note_copy();
+        access.write_text(b"text\n");
+        assert_eq!(place.read("access.log"), "text\n");
+    });
+}
+
+#[test]
 fn captured_output_goes_to_the_error_log() {
     alone("log::tests::captured_output_goes_to_the_error_log", || {
         let place = Place::new();
