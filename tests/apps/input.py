@@ -26,6 +26,10 @@ def pieces(stream, how):
         yield from stream.readlines()
     elif name == "hint":
         yield from stream.readlines(1)
+    elif name == "keywords":
+        yield stream.read(size=2)
+        yield stream.readline(size=1)
+        yield from stream.readlines(size=1)
     elif name == "iterate":
         yield from stream
     elif name == "mixed":

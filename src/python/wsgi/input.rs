@@ -108,7 +108,7 @@ fn limit(size: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {
 #[pymethods]
 impl Input {
     /// `read([size])`
-    #[pyo3(signature = (size=None, /))]
+    #[pyo3(signature = (size=None))]
     fn read<'py>(
         &self,
         py: Python<'py>,
@@ -119,7 +119,7 @@ impl Input {
     }
 
     /// `readline([size])`
-    #[pyo3(signature = (size=None, /))]
+    #[pyo3(signature = (size=None))]
     fn readline<'py>(
         &self,
         py: Python<'py>,
@@ -129,13 +129,14 @@ impl Input {
         self.lock(py).line(py, size)
     }
 
-    /// `readlines([hint])`; the hint is ignored, as PEP 3333 allows.
-    #[pyo3(signature = (_hint=None, /))]
+    /// `readlines([size])`; the size is ignored, as PEP 3333 allows.
+    #[pyo3(signature = (size=None))]
     fn readlines<'py>(
         &self,
         py: Python<'py>,
-        _hint: Option<&Bound<'py, PyAny>>,
+        size: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyList>> {
+        let _ = size;
         let lines = PyList::empty(py);
         loop {
             let line = self.readline(py, None)?;

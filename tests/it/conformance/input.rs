@@ -20,6 +20,7 @@ const READS: &[(&str, &str)] = &[
     ("sized:4", "[b'one\\n', b'two ', b'two\\n', b'\\n', b'last']"),
     ("lines", "[b'one\\n', b'two two\\n', b'\\n', b'last']"),
     ("hint", "[b'one\\n', b'two two\\n', b'\\n', b'last']"),
+    ("keywords", "[b'on', b'e', b'\\n', b'two two\\n', b'\\n', b'last']"),
     ("iterate", "[b'one\\n', b'two two\\n', b'\\n', b'last']"),
     ("mixed", "[b'on', b'e\\n', b'two two\\n', b'\\nlast']"),
 ];
