@@ -75,7 +75,8 @@ HINTS = {
     "none": [],
     "name": [("Bad Name", "x")],
     "value": [("X-Bad", "a\r\nX-Injected: b")],
-    "newline": [("X-Bad", "a\nb")],
+    "newline": [(b"X-Bad", b"a\nb")],
+    "unicode": [("X-Bad", "\u20ac")],
     "number": [("X-Bad", 1)],
 }
 
@@ -84,7 +85,7 @@ def hints(environ, start_response):
     try:
         environ["wsgi.early_hints"](HINTS[environ["QUERY_STRING"]])
     except Exception as error:
-        return answer(start_response, b"refused")
+        return answer(start_response, type(error).__name__.encode())
     return answer(start_response, b"done")
 
 

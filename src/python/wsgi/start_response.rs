@@ -69,7 +69,7 @@ impl Responder {
         let mut block = HeaderBlock::new();
         for pair in headers.try_iter()? {
             let [name, value] = unpack(&pair?)?;
-            block.push(&octets(&name)?, &octets(&value)?).map_err(|error| invalid(&error))?;
+            add_texts(&decoded(name)?, &decoded(value)?, &mut block)?;
         }
         self.exchange.early_hints(self.serial, &block).map_err(|refusal| error_of(refusal.widen()))
     }
@@ -188,7 +188,14 @@ fn add(pair: &Bound<'_, PyAny>, block: &mut HeaderBlock) -> PyResult<()> {
     } else {
         [name, value] = unpack(pair)?;
     }
-    let (name, value) = (text(&name)?, text(&value)?);
+    add_texts(text(&name)?, text(&value)?, block)
+}
+
+fn add_texts(
+    name: &Bound<'_, PyString>,
+    value: &Bound<'_, PyString>,
+    block: &mut HeaderBlock,
+) -> PyResult<()> {
     let wrong_name = || invalid_header(name, "InvalidResponseHeaderName");
     // Without the value, which may be a secret.
     let wrong_value = || invalid_header(name, "InvalidResponseHeader");
@@ -229,14 +236,14 @@ fn text<'a, 'py>(object: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyStr
         .map_err(|_| PyTypeError::new_err(format!("{} is not a string", shown(object))))
 }
 
-/// Text or bytes, as bytes.
-fn octets(object: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
-    if let Ok(bytes) = object.cast::<PyBytes>() {
-        return Ok(bytes.as_bytes().to_vec());
-    }
-    ffi::latin1_bytes(text(object)?)
-        .map(<[u8]>::to_vec)
-        .ok_or_else(|| PyValueError::new_err(format!("Invalid header text {}", shown(object))))
+/// Text, or bytes as text of Latin-1.
+fn decoded(object: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyString>> {
+    let object = if object.is_instance_of::<PyBytes>() {
+        object.call_method1("decode", ("latin-1",))?
+    } else {
+        object
+    };
+    text(&object).cloned()
 }
 
 fn shown(object: &Bound<'_, PyAny>) -> String {
