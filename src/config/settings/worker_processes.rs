@@ -263,7 +263,8 @@ impl Kind for WorkerClass {
             ClassRef::Object(object) => object.text.clone(),
         };
         Err(format!(
-            "rgunicorn has only the worker classes 'sync' and 'gthread' yet, not {shown}; leave it out"
+            "rgunicorn has only the worker classes 'sync' and 'gthread' yet, not {shown}; use one of \
+             them, or keep gunicorn for this application"
         ))
     }
 
