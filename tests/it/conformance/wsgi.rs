@@ -4,10 +4,12 @@
 use std::fs;
 
 use super::error_page;
-use crate::harness::cases::{cases, on_both_servers};
+use crate::harness::cases::{cases, on_both_servers, on_rgunicorn};
 use crate::harness::{Builder, Client, Response, Server, ServerKind};
 
 on_both_servers!(calls, close_comes_last, failures);
+
+on_rgunicorn!(failures_of_threads);
 
 fn calls(kind: ServerKind) {
     let server = Builder::new(kind).app("lifecycle:app").start();
@@ -200,6 +202,14 @@ fn keyboard_interrupt(server: &Server) {
 
 fn other_base_exception(server: &Server) {
     assert_500(server, "/base_exception", "Odd: odd");
+}
+
+/// In gunicorn these end the worker, with all that its other threads do.
+fn failures_of_threads(kind: ServerKind) {
+    let builder = Builder::new(kind).app("lifecycle:app").args(["--access-logfile", "-"]);
+    let server = builder.args(["--threads", "2"]).start();
+    cases!(&server; system_exit, keyboard_interrupt, other_base_exception);
+    assert_eq!(server.log.text().matches("Booting worker").count(), 1);
 }
 
 fn os_errors(server: &Server) {
