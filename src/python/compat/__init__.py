@@ -7,7 +7,7 @@ What the server calls itself is its own.
 import sys
 import types
 
-from gunicorn import _native
+from gunicorn import _native, _submodules
 
 version_info = (27, 0, 1)
 __version__ = ".".join(str(part) for part in version_info)

@@ -6,7 +6,6 @@ the server writes its logs by itself, these two have handlers that hand all reco
 
 import base64
 import binascii
-import importlib
 import json
 import logging
 import os
@@ -18,6 +17,9 @@ import traceback
 import types
 
 from gunicorn import _native, util
+from gunicorn._submodules import lend
+
+lend(logging)
 
 SYSLOG_FACILITIES = {
     "kern": 0,
@@ -172,6 +174,12 @@ class Logger(metaclass=Noticed):
 
     atoms_wrapper_class = SafeAtoms
 
+    # For subclasses that do not call `__init__` or `setup`.
+    logfile = None
+    _access_log_enabled = None
+    _streams = None
+    _configured = False
+
     def __init__(self, cfg):
         self.error_log = logging.getLogger("gunicorn.error")
         self.error_log.propagate = False
@@ -179,12 +187,8 @@ class Logger(metaclass=Noticed):
         self.access_log.propagate = False
         self.error_handlers = []
         self.access_handlers = []
-        self.logfile = None
         self.lock = threading.Lock()
         self.cfg = cfg
-        self._access_log_enabled = False
-        self._streams = None
-        self._configured = False
         self.setup(cfg)
 
     def setup(self, cfg):
@@ -202,9 +206,6 @@ class Logger(metaclass=Noticed):
             self._redirect(None)
             own.attach(self.loglevel, self.access_log_enabled)
             return
-        # There are applications that count on these to be there.
-        for name in ("logging.config", "logging.handlers"):
-            importlib.import_module(name)
         self.error_log.setLevel(self.loglevel)
         self.access_log.setLevel(logging.INFO)
         self._redirect(cfg.errorlog if cfg.capture_output and cfg.errorlog != "-" else None)
@@ -317,6 +318,8 @@ class Logger(metaclass=Noticed):
 
     @property
     def access_log_enabled(self):
+        if self._access_log_enabled is None:
+            return self._compute_access_log_enabled()
         return self._access_log_enabled
 
     def _compute_access_log_enabled(self):

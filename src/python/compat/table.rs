@@ -62,6 +62,7 @@ pub static MODULES: &[Module] = &[
     source!("gunicorn._absent", "_absent.py"),
     source!("gunicorn._heads", "_heads.py"),
     source!("gunicorn._hooks", "_hooks.py"),
+    source!("gunicorn._submodules", "_submodules.py"),
     source!("gunicorn._titles", "_titles.py"),
     source!("gunicorn._validators", "_validators.py"),
     source!("gunicorn.app", "app/__init__.py"),

@@ -9,6 +9,8 @@ import contextlib
 import logging
 import time
 
+from gunicorn._submodules import lend
+
 ERROR, ACCESS = "gunicorn.error", "gunicorn.access"
 _FORMATS = {
     ERROR: ("%(asctime)s [%(process)d] [%(levelname)s] %(message)s", "[%Y-%m-%d %H:%M:%S %z]"),
@@ -191,15 +193,4 @@ def detach():
         _remove(logging.getLogger(name))
 
 
-def _submodule(name):
-    """`logging.config` and `logging.handlers` are there without an import of their own: gunicorn has
-    imported them, and there are applications that rely on it."""
-    if name in ("config", "handlers"):
-        import importlib
-
-        return importlib.import_module("logging." + name)
-    raise AttributeError("module 'logging' has no attribute %r" % name)
-
-
-if "__getattr__" not in vars(logging):
-    logging.__getattr__ = _submodule
+lend(logging)

@@ -12,7 +12,8 @@ on_both_servers!(
     no_application,
     wsgi_app_setting,
     check_config,
-    import_path
+    import_path,
+    submodules
 );
 
 /// Application, what it answers.
@@ -150,4 +151,56 @@ fn import_path(kind: ServerKind) {
     let roundabout = place.join("sub/..").display().to_string();
     let builder = Builder::new(kind).app("placed").args(["--pythonpath", &roundabout]);
     assert_eq!(builder.start().get("/").text(), place.display().to_string());
+}
+
+/// Modules of the standard library that gunicorn has imported before the application.
+fn submodules(kind: ServerKind) {
+    let app = "
+import concurrent, email, importlib, logging, urllib
+
+PARTS = [
+    urllib.parse.quote('a b'),
+    concurrent.futures.ThreadPoolExecutor.__name__,
+    email.utils.formatdate(0, usegmt=True),
+    email.message.Message.__name__,
+    importlib.metadata.PackageNotFoundError.__name__,
+    logging.config.dictConfig.__name__,
+    logging.handlers.SysLogHandler.__name__,
+]
+for package in (concurrent, email, importlib, logging, urllib):
+    try:
+        package.nothing
+    except AttributeError as error:
+        PARTS.append(str(error))
+
+def app(environ, start_response):
+    start_response('200 OK', [])
+    return ['; '.join(PARTS).encode()]
+";
+    let bare = "
+import logging
+from gunicorn.glogging import Logger
+
+class Bare(Logger):
+    def setup(self, cfg):
+        self.error_log.addHandler(logging.StreamHandler())
+        self.error_log.setLevel('INFO')
+";
+    let start = |args: &[&str]| {
+        let builder = Builder::new(kind).in_own_dir().app("parts:app").file("parts.py", app);
+        // gunicorn imports `concurrent.futures` for threads.
+        builder.file("bare.py", bare).args(["--threads", "2"]).args(args.iter().copied()).start()
+    };
+    for args in [&[][..], &["--logger-class", "bare.Bare"]] {
+        assert_eq!(
+            start(args).get("/").text(),
+            "a%20b; ThreadPoolExecutor; Thu, 01 Jan 1970 00:00:00 GMT; Message; \
+             PackageNotFoundError; dictConfig; SysLogHandler; \
+             module 'concurrent' has no attribute 'nothing'; \
+             module 'email' has no attribute 'nothing'; \
+             module 'importlib' has no attribute 'nothing'; \
+             module 'logging' has no attribute 'nothing'; \
+             module 'urllib' has no attribute 'nothing'"
+        );
+    }
 }

@@ -10,7 +10,14 @@ use super::{builder, wait_line};
 use crate::harness::cases::{on_both_servers, on_rgunicorn};
 use crate::harness::{BOUND, Server, ServerKind, until};
 
-on_both_servers!(subclass, class_in_a_conf_file, class_by_assignment, captured, metrics);
+on_both_servers!(
+    subclass,
+    class_in_a_conf_file,
+    class_by_assignment,
+    set_up_from_scratch,
+    captured,
+    metrics,
+);
 
 on_rgunicorn!(faults);
 
@@ -107,6 +114,34 @@ fn class_by_assignment(kind: ServerKind) {
     server.get("/there");
     server.log.wait_for("mine: INFO access GET /there '200 OK'");
     assert!(server.out.wait_for("/there").contains(" - - [now] \"GET /there HTTP/1.1\" 200 6 "));
+}
+
+/// A class that does not call the `setup` of its base, as those do that pass records on to another
+/// library.
+fn set_up_from_scratch(kind: ServerKind) {
+    let conf = "
+import logging
+import sys
+from gunicorn.glogging import Logger
+
+class Passing(logging.Handler):
+    def emit(self, record):
+        print(record.name, record.levelname, record.getMessage(), file=sys.stderr, flush=True)
+
+class Bare(Logger):
+    def setup(self, cfg):
+        for log in (self.error_log, self.access_log):
+            log.addHandler(Passing())
+            log.setLevel(cfg.loglevel.upper())
+
+logger_class = Bare
+accesslog = '-'
+";
+    let server = builder(kind).file("c.py", conf).args(["-c", "c.py"]).start();
+    server.log.wait_for("gunicorn.error INFO Booting worker with pid: ");
+    server.get("/there");
+    let line = server.log.wait_for("/there");
+    assert!(line.starts_with("gunicorn.access INFO 127.0.0.1 - - ["), "{line}");
 }
 
 /// `capture_output` and `wsgi.errors` with a Python logger that writes to a file.

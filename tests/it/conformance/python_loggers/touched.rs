@@ -371,8 +371,8 @@ logging.getLogger('gunicorn.access').trace = print
 ";
     // The package itself is always there.
     for (statements, loaded) in [
-        ("", "['gunicorn', 'gunicorn._native']"),
-        (recipe, "['gunicorn', 'gunicorn._native', 'logging']"),
+        ("", "['gunicorn', 'gunicorn._native', 'gunicorn._submodules']"),
+        (recipe, "['gunicorn', 'gunicorn._native', 'gunicorn._submodules', 'logging']"),
     ] {
         let server = Builder::new(kind)
             .in_own_dir()
