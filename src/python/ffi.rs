@@ -36,6 +36,11 @@ pub fn initialize(program: &CStr, home: Option<&CStr>, argv: &[CString]) -> Resu
         ffi::PyConfig_InitPythonConfig(config);
         (*config).parse_argv = 0;
         (*config).install_signal_handlers = 0;
+        // The server relies on the interpreter's lock, as the module of the wheel says.
+        #[cfg(Py_GIL_DISABLED)]
+        {
+            (*config).enable_gil = 1;
+        }
         let mut steps = || {
             let status = ffi::PyConfig_SetBytesString(
                 config,
