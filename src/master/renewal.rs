@@ -28,19 +28,19 @@ use crate::sys::{exec, fd};
 /// What the program before this one in the process passes on.
 const VARIABLE: &str = "RGUNICORN_RENEWAL";
 
-/// What was passed on.
-pub struct Renewal {
+/// What a master has for its workers, be it new or passed on.
+pub struct Holdings {
     pub commons: Commons,
     pub sockets: Sockets,
     pub lanes: Lanes,
     pub seats: Seats,
     pub pidfile: Option<PidFile>,
     pub state: State,
-    /// What hooks know of the past.
+    /// What hooks know of the past, if it was passed on.
     pub statistics: Option<String>,
 }
 
-impl Renewal {
+impl Holdings {
     /// What the environment holds, if this program is to go on with the work of another one. `take` takes a
     /// variable out of it. Signals arrive from now on, or are held back until they are let through.
     ///
@@ -73,7 +73,7 @@ impl Renewal {
         Pipe::adopt([record.descriptor()?, record.descriptor()?]);
         let commons = Commons::restore(record)?;
         let seats = record.list(|record| Ok((record.number()?, record.number()?)))?;
-        let renewal = Self {
+        let holdings = Self {
             seats: Seats::with(commons.scoreboard.len(), &seats),
             commons,
             sockets: Sockets::restore(record)?,
@@ -83,7 +83,7 @@ impl Renewal {
             state: State::restore(record, has_predecessor)?,
         };
         service.restore(record)?;
-        Ok(renewal)
+        Ok(holdings)
     }
 }
 

@@ -11,7 +11,7 @@ use super::lanes::Lanes;
 use super::metrics::Metrics;
 use super::pidfile::PidFile;
 use super::reload::{log_configuration, policy};
-use super::renewal::Renewal;
+use super::renewal::Holdings;
 use super::seats::Seats;
 use super::service::Service;
 use super::sockets::Sockets;
@@ -86,10 +86,10 @@ pub fn resume(
     surroundings: Surroundings,
     host: &mut dyn Host,
 ) -> i32 {
-    let Surroundings { renewal: Some(renewal), predecessor, service, .. } = surroundings else {
+    let Surroundings { holdings: Some(holdings), predecessor, service, .. } = surroundings else {
         return refuse(Error::config("There is no work to go on with."));
     };
-    match Master::take_over(config, *renewal, predecessor, service, host) {
+    match Master::take_over(config, *holdings, predecessor, service, host) {
         Ok(mut master) => master.serve(|master| master.go_on(unable)),
         Err(error) => refuse(error),
     }
@@ -158,41 +158,43 @@ impl<'a> Master<'a> {
                  threads."
             );
         }
-        let master = Self {
-            host,
-            state: State::new(policy(&config), predecessor.is_some()),
-            predecessor,
-            config,
-            before: None,
+        let holdings = Holdings {
+            seats: Seats::new(commons.scoreboard.len()),
+            commons,
             sockets,
             lanes,
             pidfile: None,
-            service,
-            check: None,
-            signals,
-            seats: Seats::new(commons.scoreboard.len()),
-            commons,
-            rest: None,
-            metrics: Metrics::default(),
-            oom_kills: oom::Counter::find(),
-            lacks: None,
-            exit: None,
-            failed: None,
+            state: State::new(policy(&config), predecessor.is_some()),
+            statistics: None,
         };
-        master.show_title(&master.config);
-        Ok(master)
+        Ok(Self::new(config, holdings, predecessor, service, signals, host))
     }
 
     fn take_over(
         config: Config,
-        renewal: Renewal,
+        mut holdings: Holdings,
         predecessor: Option<Predecessor>,
         service: Service,
         host: &'a mut dyn Host,
     ) -> Result<Self, Error> {
-        let Renewal { commons, sockets, lanes, seats, pidfile, state, statistics } = renewal;
         let signals = handle_signals(host)?;
-        let mut master = Self {
+        let statistics = holdings.statistics.take();
+        let mut master = Self::new(config, holdings, predecessor, service, signals, host);
+        master.tell_relatives();
+        master.resume_hooks(statistics);
+        Ok(master)
+    }
+
+    fn new(
+        config: Config,
+        holdings: Holdings,
+        predecessor: Option<Predecessor>,
+        service: Service,
+        signals: Pipe,
+        host: &'a mut dyn Host,
+    ) -> Self {
+        let Holdings { commons, sockets, lanes, seats, pidfile, state, .. } = holdings;
+        let master = Self {
             host,
             config,
             before: None,
@@ -214,9 +216,7 @@ impl<'a> Master<'a> {
             failed: None,
         };
         master.show_title(&master.config);
-        master.tell_relatives();
-        master.resume_hooks(statistics);
-        Ok(master)
+        master
     }
 
     /// From the first event to the exit status of the process.

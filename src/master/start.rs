@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::os::fd::RawFd;
 
-use super::renewal::Renewal;
+use super::renewal::Holdings;
 use super::service::Service;
 use super::upgrade::{self, Predecessor};
 use crate::error::Error;
@@ -21,7 +21,7 @@ pub struct Surroundings {
     /// The variables that say so.
     read: Vec<&'static str>,
     /// The work that this program is to go on with.
-    pub(super) renewal: Option<Box<Renewal>>,
+    pub(super) holdings: Option<Box<Holdings>>,
 }
 
 impl Surroundings {
@@ -48,13 +48,13 @@ impl Surroundings {
         }
         let mut service = Service::read(variable, pid, predecessor.is_none());
         read.extend(service.variables());
-        let renewal = Renewal::read(take, predecessor.is_some(), &mut service)?.map(Box::new);
-        if renewal.is_some() {
+        let holdings = Holdings::read(take, predecessor.is_some(), &mut service)?.map(Box::new);
+        if holdings.is_some() {
             // Some may be left of how the program before this one was started.
             read.extend(inherit::VARIABLES);
         }
         let passed = passed.unwrap_or_default();
-        Ok(Self { passed, predecessor, passed_on, service, read, renewal })
+        Ok(Self { passed, predecessor, passed_on, service, read, holdings })
     }
 
     /// The variables that were read and that no process after this one must read again.
@@ -64,7 +64,7 @@ impl Surroundings {
 
     /// Whether this program goes on with the work of another one in the same process.
     pub fn is_renewed(&self) -> bool {
-        self.renewal.is_some()
+        self.holdings.is_some()
     }
 
     /// Does something that may take a while, of which the service manager is not to think that the server hangs.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
+use super::wait::{BOUND, until};
+
 /// One line of /proc/PID/stat, as far as the tests need it.
 struct Stat {
     pid: i32,
@@ -52,6 +54,12 @@ pub fn members(group: i32) -> Vec<i32> {
 
 pub fn is_alive(pid: i32) -> bool {
     read(pid).is_some_and(|stat| stat.alive)
+}
+
+/// Waits for the end of a process that need not be a child of the test.
+#[track_caller]
+pub fn until_gone(pid: i32) {
+    until(BOUND, "the end of a process", || (!is_alive(pid)).then_some(()));
 }
 
 /// Waits for something, with no thread at work.

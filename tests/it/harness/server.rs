@@ -396,6 +396,14 @@ impl Server {
         })
     }
 
+    /// Waits until a master says, after `mark` in the log, where it listens; its process id.
+    #[track_caller]
+    pub fn new_master(&self, mark: usize) -> i32 {
+        let line = self.log.wait_for_since(mark, "Listening at: ");
+        let (_, pid) = line.rsplit_once('(').expect("a process id");
+        pid.trim_end_matches(')').parse().expect("a process id")
+    }
+
     /// A new connection to the passed socket.
     pub fn connect(&self) -> Client {
         Client::connect(self.addr)

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+use super::{APP, changeable};
 use crate::harness::cases::on_rgunicorn;
 use crate::harness::load::{Failure, Load};
 use crate::harness::wait::poll;
-use crate::harness::{BOUND, Builder, Server, ServerKind, process, until};
+use crate::harness::{BOUND, Server, ServerKind, process, until};
 
 on_rgunicorn!(
     any_sequence_of_operations_and_accidents_leaves_a_whole_server,
@@ -26,7 +27,6 @@ const QUIET: Duration = Duration::from_secs(2);
 /// How much later than the kill of its worker a client may notice, on a machine with much to do.
 const NOTICE: Duration = Duration::from_secs(1);
 
-const GOOD: &str = "from supervised import app\n";
 /// What the conf file says when a reload has taken it over.
 const RELOADED: &str = "note: reloaded";
 
@@ -141,15 +141,8 @@ fn go_through(kind: ServerKind, args: &[&str]) {
         .unwrap_or_else(|| u64::from(clock.expect("after 1970").subsec_nanos()));
     let _told = Told(seed);
     let length = Duration::from_secs(variable("CHAOS_SECONDS").unwrap_or(8));
-    let builder = Builder::new(kind);
-    let begun = builder.dir().join("begun");
+    let (builder, _) = changeable(kind, &configuration(3));
     let server = builder
-        .in_own_dir()
-        .env("BEGUN", begun)
-        .env("PYTHONPATH", crate::harness::server::APPS)
-        .app("chaos:app")
-        .file("chaos.py", GOOD)
-        .file("gunicorn.conf.py", &configuration(3))
         .args(args)
         .args(["-p", "chaos.pid", "--max-requests", "20000", "--max-requests-jitter", "20000"])
         .start();
@@ -181,7 +174,7 @@ fn go_through(kind: ServerKind, args: &[&str]) {
     chaos.check_failures(&tally.failures);
     assert!(tally.answered.len() > 500, "only {} requests were answered", tally.answered.len());
     process::signal(chaos.master, Signal::SIGTERM);
-    wait_gone(chaos.master);
+    process::until_gone(chaos.master);
     assert!(!chaos.server.dir().join("chaos.pid").exists());
     chaos.server.assert_nothing_left();
 }
@@ -190,10 +183,6 @@ fn configuration(workers: usize) -> String {
     format!(
         "workers = {workers}\nimport os\ndef on_reload(server):\n    os.write(2, b'{RELOADED}\\n')\n"
     )
-}
-
-fn wait_gone(master: i32) {
-    until(BOUND, "the end of a master", || (!process::is_alive(master)).then_some(()));
 }
 
 impl Chaos {
@@ -213,9 +202,9 @@ impl Chaos {
             Step::ReloadTwice => self.reload(2),
             Step::ReloadBrokenApplication => {
                 self.check();
-                self.write("chaos.py", "def (");
+                self.write("served.py", "def (");
                 self.hang_up("The reload failed: ");
-                self.write("chaos.py", GOOD);
+                self.write("served.py", APP);
             }
             Step::ReloadBrokenConfiguration => {
                 self.write("gunicorn.conf.py", "workers = nothing\n");
@@ -248,9 +237,7 @@ impl Chaos {
         let mark = self.server.log.mark();
         let configured = self.configured;
         process::signal(self.master, Signal::SIGUSR2);
-        let line = self.server.log.wait_for_since(mark, "Listening at: ");
-        let (_, pid) = line.rsplit_once('(').expect("a process id");
-        let second: i32 = pid.trim_end_matches(')').parse().expect("a process id");
+        let second = self.server.new_master(mark);
         self.second = Some(second);
         // Perhaps before it serves.
         if self.dice.below(2) == 1 {
@@ -263,7 +250,7 @@ impl Chaos {
         self.second = None;
         let (goes, stays) = if take_over { (self.master, second) } else { (second, self.master) };
         process::signal(goes, signal);
-        wait_gone(goes);
+        process::until_gone(goes);
         self.master = stays;
         if signal == Signal::SIGKILL && !take_over {
             // Which it could not do itself; the next one would write over it.

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::under_load::begun;
+use super::{APP, changeable};
 use crate::harness::cases::on_rgunicorn;
 use crate::harness::load::{Load, Tally};
-use crate::harness::{BOUND, Builder, Client, Server, ServerKind, process, until};
+use crate::harness::{BOUND, Client, Server, ServerKind, process, until};
 
 on_rgunicorn!(
     sync_workers_lose_nothing,
@@ -26,8 +27,6 @@ const CLIENTS: usize = 128;
 const PAUSE: Duration = Duration::from_millis(120);
 /// How much later than the end of a worker its clients may notice, on a machine with much to do.
 const NOTICE: Duration = Duration::from_secs(2);
-
-const APP: &str = "from supervised import app\n";
 
 /// What is wrong with the next reload, as application or as end of the conf file, and what the log says.
 const BROKEN: [(Option<&str>, &str, &str); 5] = [
@@ -90,17 +89,8 @@ type Part = (&'static str, fn(&mut Life));
 
 /// `loads`: how often the application is loaded at a start.
 fn live(kind: ServerKind, args: &[&str], loads: usize, parts: &[Part]) {
-    let builder = Builder::new(kind).args(args);
-    let file = builder.dir().join("begun");
-    fs::write(&file, "").expect("the directory is writable");
-    let server = builder
-        .in_own_dir()
-        .env("BEGUN", &file)
-        .env("PYTHONPATH", crate::harness::server::APPS)
-        .app("served:app")
-        .file("served.py", APP)
-        .file("gunicorn.conf.py", &configuration(""))
-        .start();
+    let (builder, file) = changeable(kind, &configuration(""));
+    let server = builder.args(args).start();
     server.log.wait_for_count("note: loaded in ", loads);
     server.wait_workers(WORKERS);
     let (addr, master) = (server.addr, server.pid());
@@ -121,7 +111,7 @@ fn live(kind: ServerKind, args: &[&str], loads: usize, parts: &[Part]) {
     let tally = load.finish();
     judge(&tally, &begun(&file), &killed);
     process::signal(master, Signal::SIGTERM);
-    until(BOUND, "the end", || (!process::is_alive(master)).then_some(()));
+    process::until_gone(master);
     server.assert_nothing_left();
 }
 
@@ -230,9 +220,7 @@ impl Life {
     fn upgrade(&mut self, back: bool) {
         let mark = self.server.log.mark();
         process::signal(self.master, Signal::SIGUSR2);
-        let line = self.server.log.wait_for_since(mark, "Listening at: ");
-        let (_, pid) = line.rsplit_once('(').expect("a process id");
-        let new: i32 = pid.trim_end_matches(')').parse().expect("a process id");
+        let new = self.server.new_master(mark);
         self.server.log.wait_until(BOUND, mark, "new workers", |text| {
             let loaded = text.matches("note: loaded in ").count() >= self.loads;
             (loaded && text.matches("Booting worker").count() >= WORKERS).then_some(())
@@ -240,7 +228,7 @@ impl Life {
         self.load.wait_more(CLIENTS);
         let (goes, stays) = if back { (new, self.master) } else { (self.master, new) };
         process::signal(goes, Signal::SIGTERM);
-        until(BOUND, "the end of a master", || (!process::is_alive(goes)).then_some(()));
+        process::until_gone(goes);
         self.master = stays;
         self.load.wait_more(CLIENTS);
     }

@@ -14,3 +14,22 @@ mod reloads;
 mod timeouts;
 mod under_load;
 mod upgrade;
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::harness::server::APPS;
+use crate::harness::{Builder, ServerKind};
+
+/// What `served.py` holds where nothing is wrong with it.
+const APP: &str = "from supervised import app\n";
+
+/// A server whose application, `served.py`, and configuration can be changed, and the file in which the
+/// application notes each request that it begins.
+fn changeable(kind: ServerKind, configuration: &str) -> (Builder, PathBuf) {
+    let builder = Builder::new(kind).in_own_dir();
+    let begun = builder.dir().join("begun");
+    fs::write(&begun, "").expect("the directory is writable");
+    let builder = builder.env("BEGUN", &begun).env("PYTHONPATH", APPS).app("served:app");
+    (builder.file("served.py", APP).file("gunicorn.conf.py", configuration), begun)
+}

@@ -64,9 +64,7 @@ impl Upgrading {
 
     /// Waits until a master that was started after `mark` has a worker; its process id.
     fn new_master(&self, mark: usize) -> i32 {
-        let line = self.server.log.wait_for_since(mark, "Listening at: ");
-        let (_, pid) = line.rsplit_once('(').expect("a process id");
-        let pid = pid.trim_end_matches(')').parse().expect("a process id");
+        let pid = self.server.new_master(mark);
         self.server.log.wait_for_since(mark, "note: loaded in ");
         assert_eq!(process::children(pid).len(), 1);
         pid
@@ -84,10 +82,6 @@ impl Upgrading {
 
 fn until_titled(pid: i32, title: &str) {
     until(BOUND, title, || (process::title(pid) == title).then_some(()));
-}
-
-fn until_gone(pid: i32) {
-    until(BOUND, "the end of a master", || (!process::is_alive(pid)).then_some(()));
 }
 
 fn a_new_master_takes_over(kind: ServerKind) {
@@ -131,11 +125,11 @@ fn a_new_master_takes_over(kind: ServerKind) {
     let third = upgrading.new_master(mark);
     assert_eq!(upgrading.written(".2"), Some(third));
     process::signal(new, Signal::SIGQUIT);
-    until_gone(new);
+    process::until_gone(new);
     until(BOUND, "the pid file", || (upgrading.written("") == Some(third)).then_some(()));
     upgrading.until_served_by(third);
     process::signal(third, Signal::SIGTERM);
-    until_gone(third);
+    process::until_gone(third);
     assert!(!upgrading.socket.exists() && !upgrading.pidfile.exists());
     upgrading.server.assert_nothing_left();
 }
@@ -146,7 +140,7 @@ fn the_old_master_goes_on_when_the_new_one_stops(kind: ServerKind) {
     for signal in [Signal::SIGTERM, Signal::SIGQUIT, Signal::SIGKILL] {
         let new = upgrading.upgrade();
         process::signal(new, signal);
-        until_gone(new);
+        process::until_gone(new);
         upgrading.until_served_by(old);
         assert_eq!(upgrading.written(""), Some(old));
         // One that was killed leaves it, and the next one overwrites it.
@@ -230,7 +224,7 @@ fn the_hook_is_called_in_the_new_process(kind: ServerKind) {
     let new = upgrading.upgrade();
     upgrading.server.log.wait_for(&format!("[INFO] pre_exec in {new} of {old}"));
     process::signal(new, Signal::SIGTERM);
-    until_gone(new);
+    process::until_gone(new);
     // One that fails costs the upgrade.
     let path = upgrading.server.dir().join("gunicorn.conf.py");
     fs::write(path, "def pre_exec(server):\n    1/0\n").expect("the file is writable");
@@ -281,8 +275,7 @@ fn sockets_of_socket_activation_are_passed_on(kind: ServerKind) {
     assert_eq!(server.stop(Signal::SIGTERM), 0);
     server.log.wait_for("Master has been promoted.");
     let new = server.get("/pid").text().parse().expect("a process id");
-    let (_, pid) = line.rsplit_once('(').expect("a process id");
-    let pid: i32 = pid.trim_end_matches(')').parse().expect("a process id");
+    let pid = server.new_master(mark);
     assert_ne!(pid, old);
     assert!(process::children(pid).contains(&new));
     // It can be done again: the numbers are as they were.
@@ -290,7 +283,7 @@ fn sockets_of_socket_activation_are_passed_on(kind: ServerKind) {
     process::signal(pid, Signal::SIGUSR2);
     server.log.wait_for_since(mark, "note: loaded in ");
     process::signal(pid, Signal::SIGTERM);
-    until_gone(pid);
+    process::until_gone(pid);
     assert_eq!(server.get("/pid").status, 200);
 }
 
@@ -333,7 +326,7 @@ fn a_killed_master_is_followed(kind: ServerKind) {
     until(BOUND, "the pid file", || (upgrading.written("") == Some(new)).then_some(()));
     upgrading.until_served_by(new);
     process::signal(new, Signal::SIGTERM);
-    until_gone(new);
+    process::until_gone(new);
     assert!(!upgrading.socket.exists() && !upgrading.pidfile.exists());
 }
 
@@ -355,23 +348,21 @@ fn upgrades_lose_nothing(kind: ServerKind) {
             load.wait_more(50);
             let mark = server.log.mark();
             process::signal(master, Signal::SIGUSR2);
-            let line = server.log.wait_for_since(mark, "Listening at: ");
-            let (_, pid) = line.rsplit_once('(').expect("a process id");
-            let new: i32 = pid.trim_end_matches(')').parse().expect("a process id");
+            let new = server.new_master(mark);
             server.log.wait_until(BOUND, mark, "two workers", |text| {
                 (text.matches("note: loaded in ").count() >= 2).then_some(())
             });
             load.wait_more(50);
             let (goes, stays) = if keep_old { (new, master) } else { (master, new) };
             process::signal(goes, Signal::SIGTERM);
-            until_gone(goes);
+            process::until_gone(goes);
             master = stays;
         }
         load.wait_more(50);
         let tally = load.finish();
         assert!(tally.failures.is_empty(), "{:?}", tally.failures);
         process::signal(master, Signal::SIGTERM);
-        until_gone(master);
+        process::until_gone(master);
     }
 }
 
@@ -402,7 +393,7 @@ fn the_service_manager_learns_who_the_master_is(kind: ServerKind) {
         by(false).map(|told| (told.value("MAINPID"), told.value("BARRIER"))).collect();
     assert_eq!(names, [(Some(&*new.to_string()), None), (None, Some("1"))], "{told:?}");
     process::signal(new, Signal::SIGTERM);
-    until_gone(new);
+    process::until_gone(new);
     let told = manager.next();
     assert_eq!((told.pid, told.value("STOPPING")), (new, Some("1")), "{told:?}");
 }

@@ -29,10 +29,9 @@ impl Pair {
 
     /// The process id of the master that was started after `mark`, and has a worker.
     fn started(&self, mark: usize) -> i32 {
-        let line = self.server.log.wait_for_since(mark, "Listening at: ");
-        let (_, pid) = line.rsplit_once('(').expect("a process id");
+        let pid = self.server.new_master(mark);
         self.server.log.wait_for_since(mark, "Booting worker");
-        pid.trim_end_matches(')').parse().expect("a process id")
+        pid
     }
 
     fn get(&self) -> String {
@@ -59,10 +58,6 @@ impl Pair {
     }
 }
 
-fn until_gone(pid: i32) {
-    until(BOUND, "the end of a master", || (!process::is_alive(pid)).then_some(()));
-}
-
 fn the_old_master_reloads(kind: ServerKind) {
     let mut pair = Pair::start(kind);
     let old = pair.server.pid();
@@ -83,7 +78,7 @@ fn the_old_master_reloads(kind: ServerKind) {
     pair.server.log.wait_for("Master has been promoted.");
     until_says(|| pair.get(), "new", third);
     process::signal(third, Signal::SIGTERM);
-    until_gone(third);
+    process::until_gone(third);
     assert!(!pair.server.dir().join("web.sock").exists());
     pair.server.assert_nothing_left();
 }
@@ -108,7 +103,7 @@ fn the_new_master_reloads(kind: ServerKind) {
     process::signal(third, Signal::SIGTERM);
     pair.server.log.wait_for(&format!("The new master (pid:{third}) has ended."));
     process::signal(new, Signal::SIGTERM);
-    until_gone(new);
+    process::until_gone(new);
     assert!(!pair.server.dir().join("web.sock").exists());
     pair.server.assert_nothing_left();
 }
@@ -129,6 +124,6 @@ fn both_at_once(kind: ServerKind) {
     assert_eq!(pair.server.stop(Signal::SIGTERM), 0);
     until_says(|| pair.get(), "new", new);
     process::signal(new, Signal::SIGTERM);
-    until_gone(new);
+    process::until_gone(new);
     pair.server.assert_nothing_left();
 }

@@ -45,11 +45,6 @@ fn checking(server: &Server, mark: usize) -> i32 {
     rest.split(' ').next().and_then(|pid| pid.parse().ok()).expect("a process id")
 }
 
-#[track_caller]
-fn until_gone(pid: i32) {
-    until(BOUND, "the end of a process", || (!process::is_alive(pid)).then_some(()));
-}
-
 fn what_is_broken_changes_nothing(kind: ServerKind) {
     let builder = builder(kind, &["-w", "2", "--pid", "web.pid"]).file("gunicorn.conf.py", "");
     let server = start(builder);
@@ -113,7 +108,7 @@ fn another_reload_takes_the_place_of_a_check(kind: ServerKind) {
     let first = checking(&server, mark);
     assert!(process::is_alive(first));
     reload(&server, "new");
-    until_gone(first);
+    process::until_gone(first);
     server.wait_workers(2);
     until_reaped(&server);
 }
@@ -126,7 +121,7 @@ fn a_stop_does_not_wait_for_a_check(kind: ServerKind) {
         server.signal(Signal::SIGHUP);
         let check = checking(&server, mark);
         assert_eq!(server.stop(signal), 0);
-        until_gone(check);
+        process::until_gone(check);
         server.assert_nothing_left();
         // In one go, too.
         let mut server = start(builder(kind, &["-w", "2"]));
@@ -165,7 +160,7 @@ fn signals_are_not_lost_while_the_master_loads(kind: ServerKind) {
         server.log.wait_for(&format!("Handling signal: {name}"));
     }
     server.log.wait_for(&format!("Worker (pid:{}) was sent SIGKILL!", old[0]));
-    until_gone(old[1]);
+    process::until_gone(old[1]);
     server.wait_workers(3);
     until_reaped(&server);
     // HUP as well.
