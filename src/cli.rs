@@ -24,8 +24,8 @@ use crate::python::loader::{self, LoadError};
 use crate::python::signals::master::{self as handlers, Wake};
 use crate::python::{environment, interpreter, lines, logging, program, support, wsgi};
 use crate::sys::detach::{self, Detached, Streams};
-use crate::sys::signal::{self, Signal};
-use crate::sys::{fd, heap, process};
+use crate::sys::signal::Signal;
+use crate::sys::{fd, heap, process, untimely};
 use crate::worker;
 pub(crate) use launch::{Home, Launch};
 use start::Start;
@@ -68,7 +68,7 @@ fn run(launch: &Launch<'_>, take: &dyn Fn(&str) -> Option<OsString>) -> Result<i
     };
     // Until the master takes signals, which may be long with a preloaded application. Python sees to INT.
     if process::getpid().get() == 1 && !surroundings.is_renewed() {
-        let _ = signal::end_first_process_by(&[Signal::TERM, Signal::QUIT, Signal::HUP]);
+        let _ = untimely::end_by(&[Signal::TERM, Signal::QUIT, Signal::HUP]);
     }
     // Otherwise the processes keep the name they were started by.
     let _ = launch.make_room_for_titles();

@@ -11,9 +11,10 @@ use crate::master::{self, Surroundings, Unable};
 use crate::python::{conf, logging, signals};
 
 /// Goes on, and returns the exit status.
-pub fn run(py: Python<'_>, program: &mut Program, surroundings: Surroundings) -> i32 {
+pub fn run(py: Python<'_>, program: &mut Program, mut surroundings: Surroundings) -> i32 {
+    let variables = surroundings.variables();
     let (config, unable) = surroundings.meanwhile(|| {
-        signals::in_master(py, &master::SIGNALS, || match configure(py, program, &surroundings) {
+        signals::in_master(py, &master::SIGNALS, || match configure(py, program, &variables) {
             Ok(config) => {
                 let loaded = program.preload(py, &config);
                 let unable = loaded.err().map(|error| Unable::Application(explain(py, error)));
@@ -31,17 +32,13 @@ pub fn run(py: Python<'_>, program: &mut Program, surroundings: Surroundings) ->
     master::resume(config, unable, surroundings, program)
 }
 
-fn configure(
-    py: Python<'_>,
-    program: &mut Program,
-    surroundings: &Surroundings,
-) -> Result<Config, Error> {
+fn configure(py: Python<'_>, program: &mut Program, variables: &[&str]) -> Result<Config, Error> {
     conf::enter(&program.start)?;
     let Loaded::Run(config) = program.load()? else {
         return Err(Error::config("The command line asks for something else than to run."));
     };
     log::install(&config, Some(&logging::PYTHON))?;
     // The hooks are told when it is known how things stand.
-    program.equip(py, &config, &surroundings.variables(), |_, _| Ok(()))?;
+    program.equip(py, &config, variables, |_, _| Ok(()))?;
     Ok(*config)
 }

@@ -27,6 +27,7 @@ mod state;
 mod supervise;
 mod suspects;
 mod upgrade;
+mod watch;
 mod workers;
 
 pub use check::Report;

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, reason};
 use crate::sys::process::{self, Pid};
+use crate::sys::signal::Signal;
+use crate::sys::untimely;
 
 /// A pid file of this process. Removed by [`PidFile::remove`], not when dropped: a forked worker owns
 /// a copy of this value.
@@ -73,6 +75,16 @@ impl PidFile {
     /// Whether `path`, as a user writes it, means this file.
     pub fn is_at(&self, path: &str) -> bool {
         std::path::absolute(path).is_ok_and(|path| path == self.path)
+    }
+
+    /// Has the file go also if a signal ends the process before it handles signals.
+    ///
+    /// # Errors
+    /// That cannot be arranged.
+    pub fn remove_if_ended(&self) -> io::Result<()> {
+        const ENDING: [Signal; 5] =
+            [Signal::TERM, Signal::HUP, Signal::QUIT, Signal::USR1, Signal::USR2];
+        untimely::remove_if_ended_by(&self.path, &ENDING)
     }
 
     /// Removes the file unless another process has taken it over.

@@ -18,6 +18,7 @@ use super::service::Service;
 use super::sockets::Sockets;
 use super::state::{Event, State};
 use super::upgrade::{self, without};
+use super::watch::Meanwhile;
 use crate::app::{Invocation, Resumed};
 use crate::error::{Error, reason};
 use crate::log;
@@ -36,6 +37,8 @@ pub struct Holdings {
     pub seats: Seats,
     pub pidfile: Option<PidFile>,
     pub state: State,
+    /// What has happened since it was passed on.
+    pub meanwhile: Meanwhile,
     /// What hooks know of the past, if it was passed on.
     pub statistics: Option<String>,
 }
@@ -81,6 +84,7 @@ impl Holdings {
             pidfile: record.option(Reader::text)?.map(PathBuf::from).map(PidFile::kept),
             statistics: record.option(Reader::text)?,
             state: State::restore(record, has_predecessor)?,
+            meanwhile: Meanwhile::default(),
         };
         service.restore(record)?;
         Ok(holdings)
@@ -147,10 +151,15 @@ impl Master<'_> {
     }
 
     /// Tells hooks, of which the program before this one had told its own, how things stand.
-    pub(super) fn resume_hooks(&mut self, statistics: Option<String>) {
-        let workers = self.state.workers().iter().filter_map(|worker| {
-            let (slot, _) = self.seats.taken().find(|(_, age)| *age == worker.age)?;
-            Some((worker.age, worker.pid?, slot))
+    /// Of workers that have `ended` since then they will be told.
+    pub(super) fn resume_hooks(&mut self, statistics: Option<String>, ended: &[(u64, Pid)]) {
+        let living = self.state.workers().iter();
+        let living = living.filter_map(|worker| Some((worker.age, worker.pid?)));
+        let mut workers: Vec<(u64, Pid)> = living.chain(ended.iter().copied()).collect();
+        workers.sort_unstable();
+        let workers = workers.into_iter().filter_map(|(age, pid)| {
+            let (slot, _) = self.seats.taken().find(|(_, taken)| *taken == age)?;
+            Some((age, pid, slot))
         });
         let resumed = Resumed {
             size: self.state.size(),

@@ -19,6 +19,7 @@ use super::start::Surroundings;
 use super::state::{Event, State};
 use super::supervise::kill;
 use super::upgrade::{self, Predecessor};
+use super::watch::Meanwhile;
 use crate::app::Host;
 use crate::config::Config;
 use crate::error::{Error, panic_text, reason};
@@ -42,6 +43,10 @@ pub fn run(config: Config, surroundings: Surroundings, host: &mut dyn Host) -> i
         Ok(pidfile) => pidfile,
         Err(error) => return refuse(error),
     };
+    // Until there are handlers, which are set after that hook, as in gunicorn.
+    if let Some(Err(error)) = pidfile.as_ref().map(PidFile::remove_if_ended) {
+        tracing::debug!("A signal would leave the pid file: {error}");
+    }
     let predecessor = surroundings.predecessor.as_ref().map(Predecessor::pid);
     host.hooks().related(predecessor, None);
     if let Err(failure) = host.hooks().starting() {
@@ -90,7 +95,7 @@ pub fn resume(
         return refuse(Error::config("There is no work to go on with."));
     };
     match Master::take_over(config, *holdings, predecessor, service, host) {
-        Ok(mut master) => master.serve(|master| master.go_on(unable)),
+        Ok((mut master, meanwhile)) => master.serve(|master| master.go_on(unable, meanwhile)),
         Err(error) => refuse(error),
     }
 }
@@ -166,6 +171,7 @@ impl<'a> Master<'a> {
             pidfile: None,
             state: State::new(policy(&config), predecessor.is_some()),
             statistics: None,
+            meanwhile: Meanwhile::default(),
         };
         Ok(Self::new(config, holdings, predecessor, service, signals, host))
     }
@@ -176,13 +182,14 @@ impl<'a> Master<'a> {
         predecessor: Option<Predecessor>,
         service: Service,
         host: &'a mut dyn Host,
-    ) -> Result<Self, Error> {
+    ) -> Result<(Self, Meanwhile), Error> {
         let signals = handle_signals(host)?;
         let statistics = holdings.statistics.take();
+        let meanwhile = std::mem::take(&mut holdings.meanwhile);
         let mut master = Self::new(config, holdings, predecessor, service, signals, host);
         master.tell_relatives();
-        master.resume_hooks(statistics);
-        Ok(master)
+        master.resume_hooks(statistics, &meanwhile.ended);
+        Ok((master, meanwhile))
     }
 
     fn new(
@@ -237,35 +244,58 @@ impl<'a> Master<'a> {
     }
 
     /// From the end of a reload that another program has begun.
-    fn go_on(&mut self, unable: Option<Unable>) -> i32 {
-        // Workers may have ended meanwhile.
-        self.tell(Event::Signal(Signal::CHLD));
+    fn go_on(&mut self, unable: Option<Unable>, meanwhile: Meanwhile) -> i32 {
+        let Meanwhile { actions, hung_up, .. } = meanwhile;
         let outcome = match unable {
-            None => self.try_out(self.config.clone()),
-            Some(unable) => self.go_on_without(unable),
+            None if !self.state.is_stopping() => Some(self.try_out(self.config.clone())),
+            None => {
+                self.return_hooks();
+                None
+            }
+            Some(unable) => {
+                let why = self.go_on_without(unable);
+                if hung_up {
+                    tracing::info!(
+                        "HUP has come while the application was loaded: the reload begins anew."
+                    );
+                }
+                // What was to come is not to come any more, and the log says why.
+                (!hung_up && !self.state.is_stopping()).then(|| {
+                    self.service.reload_failed();
+                    Event::ConfigRefused(why)
+                })
+            }
         };
-        self.tell(outcome);
+        self.carry_out(actions);
+        // Others may have ended meanwhile.
+        self.tell(Event::Signal(Signal::CHLD));
+        if let Some(outcome) = outcome {
+            self.tell(outcome);
+        }
         self.supervise()
     }
 
-    /// The workers that are there go on.
-    fn go_on_without(&mut self, unable: Unable) -> Event {
-        self.service.reload_failed();
-        let why = match unable {
+    /// The workers that are there go on. Says why.
+    fn go_on_without(&mut self, unable: Unable) -> String {
+        match unable {
             Unable::Configuration(why) => {
                 self.lacks = Some(LACKS);
                 format!("{why}\nThe configuration cannot be read any more, although a check could.")
             }
             Unable::Application(why) => {
-                let (listeners, size) = (self.sockets.listeners(), self.state.size());
-                self.host.hooks().returned(&self.config, listeners, size);
+                self.return_hooks();
                 format!(
                     "{why}\nThe master could not load the application, although a check could. Workers \
                      that are started before the next HUP load it themselves."
                 )
             }
-        };
-        Event::ConfigRefused(why)
+        }
+    }
+
+    /// Hooks are those of the configuration in force.
+    fn return_hooks(&mut self) {
+        let (listeners, size) = (self.sockets.listeners(), self.state.size());
+        self.host.hooks().returned(&self.config, listeners, size);
     }
 
     /// After a failure of the master itself: nobody supervises the workers any more, so they go.

@@ -1,7 +1,5 @@
 //! What the service manager is told that started the server, if one did: `sd_notify(3)`.
 
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
 use std::time::Duration;
 
 use super::adoption;
@@ -24,8 +22,19 @@ pub struct Service {
     /// The last reload changed nothing.
     reload_failed: bool,
     watchdog: Option<Watchdog>,
-    /// Another master speaks for the service.
-    silent: bool,
+    voice: Voice,
+}
+
+/// What of the service this master tells, beside which there may be another one. The manager listens to
+/// the main process only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Voice {
+    #[default]
+    Everything,
+    /// It goes, and is the main process until then; the service stays.
+    SignsOfLife,
+    /// The other one is the main process.
+    Nothing,
 }
 
 /// What the manager was told last.
@@ -61,7 +70,8 @@ impl Service {
             every: Duration::from_micros(micros / 2),
             due: Duration::ZERO,
         });
-        Self { manager: Some(manager), watchdog: every, silent: !speaks, ..Self::default() }
+        let voice = if speaks { Voice::Everything } else { Voice::Nothing };
+        Self { manager: Some(manager), watchdog: every, voice, ..Self::default() }
     }
 
     /// What the manager has been told. What it wants to hear is in the environment.
@@ -73,7 +83,7 @@ impl Service {
             Phase::Stopping => 3,
         });
         record.put(&self.status);
-        record.put(self.silent);
+        record.put(self.voice == Voice::Everything);
     }
 
     /// To be called with the manager that the environment names.
@@ -86,7 +96,7 @@ impl Service {
             _ => return Err(Malformed),
         };
         self.status = record.text()?;
-        self.silent = record.flag()?;
+        self.voice = if record.flag()? { Voice::Everything } else { Voice::Nothing };
         Ok(())
     }
 
@@ -102,7 +112,7 @@ impl Service {
 
     /// From now on this master speaks for the service.
     pub fn speak(&mut self) {
-        self.silent = false;
+        self.voice = Voice::Everything;
     }
 
     /// Has the manager see that this master has become its child.
@@ -112,16 +122,30 @@ impl Service {
         }
     }
 
-    /// From now on the master `successor` does, and is what the manager watches: this one ends.
+    /// This master ends, and another one is there to go on: the service does not stop.
+    pub fn yield_to_successor(&mut self) {
+        self.voice = Voice::SignsOfLife;
+    }
+
+    /// From now on the master `successor` is what the manager watches. To be told at the very end: nobody
+    /// else may give signs of life before.
     pub fn pass_on(&mut self, successor: Pid) {
-        self.send(&format!("MAINPID={successor}"));
-        self.silent = true;
+        let Some(manager) = &self.manager else { return };
+        let life = if self.watchdog.is_some() { "WATCHDOG=1\n" } else { "" };
+        let told = notify(manager, &format!("{life}MAINPID={successor}"))
+            // The manager does not listen to a process that is gone.
+            .and_then(|()| adoption::wait_until_heard(manager));
+        if let Err(error) = told {
+            tracing::debug!("Exception while invoking sd_notify(): {error}");
+        }
+        self.voice = Voice::Nothing;
     }
 
     /// A reload begins at `now` (monotonic time).
     pub fn reloading(&mut self, now: Duration) {
         self.reload_failed = false;
-        if matches!(self.phase, Phase::Serving | Phase::Reloading) {
+        let tells = self.voice == Voice::Everything;
+        if tells && matches!(self.phase, Phase::Serving | Phase::Reloading) {
             self.phase = Phase::Reloading;
             "Reloading".clone_into(&mut self.status);
             let micros = now.as_micros();
@@ -136,7 +160,7 @@ impl Service {
 
     /// Tells what is new about the pool, which is to have `workers` workers.
     pub fn update(&mut self, standing: Standing, workers: usize) {
-        if self.silent {
+        if self.voice != Voice::Everything {
             return;
         }
         let phase = match standing {
@@ -164,35 +188,17 @@ impl Service {
 
     /// When [`Self::beat`] is due.
     pub fn deadline(&self) -> Option<Duration> {
-        self.watchdog.as_ref().map(|watchdog| watchdog.due)
+        let watchdog = self.watchdog.as_ref().filter(|_| self.voice != Voice::Nothing);
+        watchdog.map(|watchdog| watchdog.due)
     }
 
     /// Gives a sign of life if one is due.
     pub fn beat(&mut self, now: Duration) {
-        if let Some(watchdog) = self.watchdog.as_mut().filter(|watchdog| now >= watchdog.due) {
+        let due = self.deadline().is_some_and(|due| now >= due);
+        if let Some(watchdog) = self.watchdog.as_mut().filter(|_| due) {
             watchdog.due = now + watchdog.every;
             self.send("WATCHDOG=1");
         }
-    }
-
-    /// Does something that may take a while, and gives signs of life in the meantime.
-    pub fn meanwhile<R>(&self, work: impl FnOnce() -> R) -> R {
-        let Some(watchdog) = &self.watchdog else { return work() };
-        let (over, end) = mpsc::channel::<()>();
-        thread::scope(|scope| {
-            scope.spawn(move || {
-                // The last sign may have been a while ago. It ends with what it waits for.
-                loop {
-                    self.send("WATCHDOG=1");
-                    if end.recv_timeout(watchdog.every) != Err(RecvTimeoutError::Timeout) {
-                        break;
-                    }
-                }
-            });
-            let result = work();
-            drop(over);
-            result
-        })
     }
 
     fn send(&self, message: &str) {
@@ -309,13 +315,45 @@ mod tests {
     fn of_two_masters_one_speaks() {
         let mut manager = Manager::new(&[]);
         let service = &mut manager.service;
-        service.silent = true;
+        service.voice = Voice::Nothing;
         service.update(Standing::Serving, 1);
+        service.reloading(Duration::from_secs(1));
         service.speak();
         service.update(Standing::Serving, 1);
+        service.yield_to_successor();
+        service.update(Standing::Stopping, 1);
+        // Whose end nobody else notices here.
+        let end = std::thread::spawn({
+            let socket = manager.socket.try_clone().unwrap();
+            move || {
+                socket.set_nonblocking(false).unwrap();
+                let mut buffer = [0; 300];
+                [(); 3].map(|()| {
+                    let count = socket.recv(&mut buffer).unwrap();
+                    String::from_utf8_lossy(&buffer[..count]).into_owned()
+                })
+            }
+        });
         service.pass_on(Pid::new(7).unwrap());
         service.update(Standing::Stopping, 1);
-        assert_eq!(manager.heard(), [ready("Serving with 1 worker"), "MAINPID=7".to_owned()]);
+        let expected = [ready("Serving with 1 worker"), "MAINPID=7".into(), "BARRIER=1".into()];
+        assert_eq!(end.join().unwrap(), expected);
+    }
+
+    #[test]
+    fn signs_of_life_come_from_the_main_process() {
+        let mut manager = Manager::new(&[("WATCHDOG_USEC", "2000000")]);
+        let at = Duration::from_secs;
+        manager.service.voice = Voice::Nothing;
+        assert_eq!(manager.service.deadline(), None);
+        manager.service.beat(at(1));
+        assert_eq!(manager.heard(), [""; 0]);
+        manager.service.speak();
+        manager.service.beat(at(2));
+        manager.service.yield_to_successor();
+        assert_eq!(manager.service.deadline(), Some(at(3)));
+        manager.service.beat(at(3));
+        assert_eq!(manager.heard(), ["WATCHDOG=1"; 2]);
     }
 
     #[test]

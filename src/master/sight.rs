@@ -2,12 +2,29 @@
 
 use std::time::Duration;
 
-use super::state::Sight;
+use super::seats::Seats;
+use super::state::{Event, Sight};
 use super::workers::{Busy, Doing, Phase};
-use crate::scoreboard::{Mode, SlotView, State};
+use crate::scoreboard::{Mode, Scoreboard, SlotView, State};
+use crate::sys::process::{self, Pid};
+
+/// What the workers show at this moment, with the memory that they use if that is to be sampled.
+pub fn sights(scoreboard: &Scoreboard, seats: &Seats, sample: bool) -> Event {
+    let look = |(slot, age)| {
+        let view = scoreboard.slot(slot).view();
+        // One that is not there yet, or no more, uses none.
+        let memory = || {
+            let pid = i32::try_from(view.pid).ok().and_then(Pid::new)?;
+            process::resident_memory(pid).ok()
+        };
+        let memory = sample.then(|| memory().unwrap_or_default());
+        Sight { memory, ..sight(age, view) }
+    };
+    Event::Seen(seats.taken().map(look).collect())
+}
 
 /// Of what a worker is doing only that counts which the timeout limits.
-pub fn sight(age: u64, view: SlotView) -> Sight {
+fn sight(age: u64, view: SlotView) -> Sight {
     let phase = match view.state {
         State::Free | State::Booting => Phase::Booting,
         State::Ready => Phase::Ready,

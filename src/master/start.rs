@@ -6,6 +6,7 @@ use std::os::fd::RawFd;
 use super::renewal::Holdings;
 use super::service::Service;
 use super::upgrade::{self, Predecessor};
+use super::watch::Watch;
 use crate::error::Error;
 use crate::net::inherit::{self, Passed};
 use crate::sys::process::Pid;
@@ -67,9 +68,14 @@ impl Surroundings {
         self.holdings.is_some()
     }
 
-    /// Does something that may take a while, of which the service manager is not to think that the server hangs.
-    pub fn meanwhile<R>(&self, work: impl FnOnce() -> R) -> R {
-        self.service.meanwhile(work)
+    /// Does something that may take a while, during which workers that are there are watched, and the service
+    /// manager does not think that the server hangs.
+    pub fn meanwhile<R>(&mut self, work: impl FnOnce() -> R) -> R {
+        let holdings = self.holdings.as_deref_mut();
+        match holdings.and_then(|holdings| Watch::new(holdings, &mut self.service)) {
+            Some(watch) => watch.during(work),
+            None => work(),
+        }
     }
 
     /// Whether a service manager wants to be told how the service is.

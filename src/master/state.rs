@@ -170,8 +170,12 @@ impl State {
         self.hurry_check(now);
         if self.stopping.is_some() {
             self.go_on_stopping(now);
-        } else if self.started {
-            self.manage(now);
+        } else {
+            self.escalate(now);
+            self.kill_overdue(now);
+            if self.started {
+                self.manage(now);
+            }
         }
         std::mem::take(&mut self.actions)
     }

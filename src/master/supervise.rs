@@ -7,8 +7,8 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::run::{Master, now};
-use super::sight::sight;
-use super::state::{Action, Event, Level, Sight};
+use super::sight::sights;
+use super::state::{Action, Event, Level};
 use super::upgrade::Predecessor;
 use crate::config::ProxyMode;
 use crate::log;
@@ -77,6 +77,17 @@ impl Master<'_> {
         self.service.update(self.state.standing(), self.state.size());
     }
 
+    /// Does what was decided before.
+    pub(super) fn carry_out(&mut self, actions: Vec<Action>) {
+        let mut events = VecDeque::new();
+        for action in actions {
+            self.perform(action, &mut events);
+        }
+        for event in events {
+            self.tell(event);
+        }
+    }
+
     fn perform(&mut self, action: Action, events: &mut VecDeque<Event>) {
         match action {
             Action::Log(level, text) => say(level, &text),
@@ -129,16 +140,21 @@ impl Master<'_> {
             Action::SetLast(true) => self.commons.stop_flag.set(),
             Action::SetLast(false) => self.commons.stop_flag.clear(),
             Action::CloseListeners => {
-                if let Some(successor) = self.state.relatives().successor() {
-                    self.service.pass_on(successor);
+                if self.state.relatives().successor().is_some() {
+                    self.service.yield_to_successor();
                 }
                 self.commons.stop_flag.set();
                 self.sockets.close();
                 self.lanes.close();
                 self.host.hooks().stopping();
             }
-            // The hook of the last worker may just have failed.
-            Action::Exit(status) => self.exit = Some(self.failed.unwrap_or(status)),
+            Action::Exit(status) => {
+                if let Some(successor) = self.state.relatives().successor() {
+                    self.service.pass_on(successor);
+                }
+                // The hook of the last worker may just have failed.
+                self.exit = Some(self.failed.unwrap_or(status));
+            }
         }
     }
 
@@ -153,18 +169,7 @@ impl Master<'_> {
 
     /// What the workers show at this moment.
     fn sights(&self) -> Event {
-        let sample = self.state.samples_memory(now());
-        let look = |(slot, age)| {
-            let view = self.commons.scoreboard.slot(slot).view();
-            // One that is not there yet, or no more, uses none.
-            let memory = || {
-                let pid = i32::try_from(view.pid).ok().and_then(Pid::new)?;
-                process::resident_memory(pid).ok()
-            };
-            let memory = sample.then(|| memory().unwrap_or_default());
-            Sight { memory, ..sight(age, view) }
-        };
-        Event::Seen(self.seats.taken().map(look).collect())
+        sights(&self.commons.scoreboard, &self.seats, self.state.samples_memory(now()))
     }
 
     /// Waits for a signal, for a worker with news, or for the time at which something is due.
@@ -240,7 +245,7 @@ pub(super) fn kill(pid: Pid, signal: Signal) {
     }
 }
 
-fn say(level: Level, text: &str) {
+pub(super) fn say(level: Level, text: &str) {
     match level {
         Level::Debug => tracing::debug!("{text}"),
         Level::Info => tracing::info!("{text}"),

@@ -170,12 +170,13 @@ pub fn in_import<R>(load: impl FnOnce() -> R) -> R {
     result
 }
 
-/// What ends the server.
-const ENDING: [Signal; 3] = [Signal::TERM, Signal::INT, Signal::QUIT];
+/// What ends the import of an application by a master that has workers: the end of the server, and another
+/// reload.
+const ENDING: [Signal; 4] = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP];
 
 /// Brackets the import of the application in a master that has workers already, and whose signals, `signals`,
 /// go into the pipe of the process. Until now they must have been held back; from now on they arrive, and one
-/// that ends the server ends the import.
+/// of [`ENDING`] ends the import.
 pub fn in_master<R>(py: Python<'_>, signals: &[Signal], load: impl FnOnce() -> R) -> R {
     let stop = |_: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| -> PyResult<()> {
         Err(PySystemExit::new_err(0))
@@ -191,7 +192,7 @@ pub fn in_master<R>(py: Python<'_>, signals: &[Signal], load: impl FnOnce() -> R
     let stopping = told(stopping());
     // Over those of Python, also where there are none.
     told(Pipe::install(signals));
-    signal::on_signal(stopping.is_some().then_some(interrupt));
+    signal::on_signal(stopping.is_some().then_some(interrupt_import));
     signal::unblock_all();
     let result = in_import(load);
     let _blocked = signal::block_all();
@@ -222,6 +223,14 @@ fn interrupt(number: i32) {
     let urgent = [Signal::INT, Signal::QUIT, Signal::ABRT].map(Signal::raw).contains(&number);
     let stop = number == Signal::TERM.raw() && LOADING.load(Ordering::Relaxed);
     if (urgent || stop) && IN_APPLICATION.load(Ordering::Relaxed) {
+        ffi::interrupt(number);
+    }
+}
+
+/// The same for a master.
+fn interrupt_import(number: i32) {
+    let ends = ENDING.map(Signal::raw).contains(&number);
+    if ends && LOADING.load(Ordering::Relaxed) {
         ffi::interrupt(number);
     }
 }

@@ -29,3 +29,4 @@ pub mod socket;
 #[cfg(test)]
 pub mod testing;
 pub mod time;
+pub mod untimely;

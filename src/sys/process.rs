@@ -147,16 +147,7 @@ pub fn reap() -> io::Result<Option<(Pid, Ended)>> {
         match pid {
             0 => return Ok(None),
             1.. => {
-                // Neither stopped nor continued children are reported without WUNTRACED/WCONTINUED.
-                let ended = if libc::WIFSIGNALED(status) {
-                    Ended::Signaled {
-                        signal: Signal::from_raw(libc::WTERMSIG(status)),
-                        core_dumped: libc::WCOREDUMP(status),
-                    }
-                } else {
-                    Ended::Exited(libc::WEXITSTATUS(status))
-                };
-                return Ok(Some((Pid(pid), ended)));
+                return Ok(Some((Pid(pid), ended(status))));
             }
             _ => match Errno::last() {
                 Errno::EINTR => {}
@@ -164,6 +155,24 @@ pub fn reap() -> io::Result<Option<(Pid, Ended)>> {
                 other => return Err(other.into()),
             },
         }
+    }
+}
+
+/// As [`reap`], for one child; `None` also if it is none.
+pub fn reap_one(pid: Pid) -> Option<Ended> {
+    let mut status = 0;
+    // SAFETY: as above.
+    let result = unsafe { libc::waitpid(pid.0, &raw mut status, libc::WNOHANG) };
+    (result > 0).then(|| ended(status))
+}
+
+fn ended(status: i32) -> Ended {
+    // Neither stopped nor continued children are reported without WUNTRACED/WCONTINUED.
+    if libc::WIFSIGNALED(status) {
+        let signal = Signal::from_raw(libc::WTERMSIG(status));
+        Ended::Signaled { signal, core_dumped: libc::WCOREDUMP(status) }
+    } else {
+        Ended::Exited(libc::WEXITSTATUS(status))
     }
 }
 
@@ -194,6 +203,13 @@ pub fn exit_now(status: i32) -> ! {
         libc::fflush(std::ptr::null_mut());
         libc::_exit(status)
     }
+}
+
+/// Ends the process at once, whatever its other threads are doing: not even a lock of the C library is
+/// waited for.
+pub fn leave_now(status: i32) -> ! {
+    // SAFETY: as above.
+    unsafe { libc::_exit(status) }
 }
 
 #[cfg(test)]

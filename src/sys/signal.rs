@@ -234,27 +234,10 @@ pub fn ignore(signal: Signal) -> io::Result<()> {
     set_handler(signal, libc::SIG_IGN)
 }
 
-extern "C" fn end_now(signal: libc::c_int) {
-    // SAFETY: async-signal-safe, and never returns.
-    unsafe { libc::_exit(128 + signal) }
-}
-
-/// Has these signals end the process, with status 128 + number, although it is the first process of its
-/// container: the kernel withholds default actions from that one (`pid_namespaces(7)`).
-///
-/// # Errors
-/// A signal that cannot be caught.
-pub fn end_first_process_by(signals: &[Signal]) -> io::Result<()> {
-    for &signal in signals {
-        set_handler(signal, end_now as *const () as libc::sighandler_t)?;
-    }
-    Ok(())
-}
-
 fn set_handler(signal: Signal, handler: libc::sighandler_t) -> io::Result<()> {
     // No SA_RESTART: see the module's documentation.
     // SAFETY: an all-zero sigaction is a valid value; its mask is then initialised, and `handler` is
-    // SIG_DFL, SIG_IGN, `handle` or `end_now`, which have the signature the kernel calls.
+    // SIG_DFL, SIG_IGN or `handle`, which has the signature the kernel calls.
     let result = unsafe {
         let mut action = MaybeUninit::<libc::sigaction>::zeroed().assume_init();
         libc::sigfillset(&raw mut action.sa_mask);

@@ -56,8 +56,6 @@ impl State {
 
     /// Brings the pool to its size and generation.
     pub(super) fn manage(&mut self, now: Duration) {
-        self.escalate(now);
-        self.kill_overdue(now);
         let healthy = |worker: &Worker| now >= worker.started + HEALTHY_AFTER;
         if self.workers.iter().any(|worker| self.tests_backoff(worker) && healthy(worker)) {
             self.backoff.reset();

@@ -5,8 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 
-use crate::harness::cases::on_both_servers;
+use crate::harness::cases::{on_both_servers, on_rgunicorn};
 use crate::harness::{BOUND, Builder, ServerKind, process, until};
 
 on_both_servers!(
@@ -17,6 +19,8 @@ on_both_servers!(
     not_ours,
     a_reload_writes_it_again,
 );
+
+on_rgunicorn!(a_start_that_is_ended_leaves_none);
 
 fn life(kind: ServerKind) {
     let builder = Builder::new(kind);
@@ -108,4 +112,29 @@ fn not_ours(kind: ServerKind) {
     fs::write(&path, "1\n").expect("the file is writable");
     assert_eq!(server.stop(Signal::SIGTERM), 0);
     assert_eq!(fs::read_to_string(&path).expect("it is still there"), "1\n");
+}
+
+/// The hook is called when the file is there and signals are not handled yet; gunicorn leaves the file. A
+/// process that the hook has forked ends alone.
+fn a_start_that_is_ended_leaves_none(kind: ServerKind) {
+    const CONF: &str = "import os, signal
+pidfile = 'web.pid'
+def on_starting(server):
+    child = os.fork()
+    if child == 0:
+        signal.pause()
+    os.kill(child, signal.SIGTERM)
+    os.write(2, b'note: its child ended by %d\\n' % os.waitpid(child, 0)[1])
+    open('pipe').read()
+";
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1] {
+        let builder = Builder::new(kind).in_own_dir().file("small.py", SMALL).app("small:app");
+        mkfifo(&builder.dir().join("pipe"), Mode::S_IRWXU).expect("a pipe can be made");
+        let mut server = builder.file("gunicorn.conf.py", CONF).start_quietly("ended by 15", 1);
+        let path = server.dir().join("web.pid");
+        assert!(path.exists());
+        server.signal(signal);
+        server.wait_exit(BOUND);
+        assert!(!path.exists(), "{signal}");
+    }
 }

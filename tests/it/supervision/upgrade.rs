@@ -1,14 +1,17 @@
 //! USR2: a new master with the program as it is now, beside the old one until either is stopped.
 
+use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 
 use crate::harness::cases::{on_both_servers, on_rgunicorn};
 use crate::harness::load::Load;
-use crate::harness::manager::Manager;
+use crate::harness::manager::{Manager, Told};
 use crate::harness::server::rgunicorn;
 use crate::harness::{BOUND, Builder, Client, Server, ServerKind, process, until};
 
@@ -366,34 +369,65 @@ fn upgrades_lose_nothing(kind: ServerKind) {
     }
 }
 
-/// The manager believes the main process only, so the old master names the new one.
+/// The manager believes the main process only: the old master names the new one at its end, and gives
+/// signs of life until then.
 fn the_service_manager_learns_who_the_master_is(kind: ServerKind) {
     let builder = Builder::new(kind);
     let path = builder.dir().join("notify");
+    let pipe = builder.dir().join("pipe");
+    mkfifo(&pipe, Mode::S_IRWXU).expect("a pipe can be made");
     let manager = Manager::at(&path);
-    let mut upgrading = Upgrading::start(builder.env("NOTIFY_SOCKET", &path));
+    let upgrading =
+        Upgrading::start(builder.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "400000"));
     let old = upgrading.server.pid();
-    let ready = manager.next();
+    // One message after the other, without signs of life; these come from the main process only.
+    let main = Cell::new(old);
+    let next = || loop {
+        let told = manager.next();
+        if told.value("WATCHDOG").is_some() {
+            assert_eq!(told.pid, main.get(), "{told:?}");
+        }
+        if told.text != "WATCHDOG=1" {
+            return told;
+        }
+    };
+    let alive = || {
+        let told = manager.next();
+        assert_eq!((&*told.text, told.pid), ("WATCHDOG=1", main.get()));
+    };
+    let ready = next();
     assert_eq!((ready.pid, ready.value("READY")), (old, Some("1")), "{ready:?}");
+    let mut client = Client::connect_unix(&upgrading.socket);
+    client.send(format!("GET /wait?{} HTTP/1.1\r\nHost: a\r\n\r\n", pipe.display()));
+    upgrading.server.log.wait_for("note: waiting in ");
     let new = upgrading.upgrade();
-    // Of which nothing is told: there is one service.
-    let silent = manager.so_far();
-    assert!(silent.is_empty(), "{silent:?}");
-    assert_eq!(upgrading.server.stop(Signal::SIGTERM), 0);
-    let told = manager.next();
+    // Of which nothing is told: there is one service. Nor is the end of the old one its end.
+    process::signal(old, Signal::SIGTERM);
+    upgrading.server.log.wait_for("Handling signal: term");
+    (0..6).for_each(|_| alive());
+    fs::write(&pipe, "").expect("somebody reads");
+    let told = next();
     assert_eq!((told.pid, told.value("MAINPID")), (old, Some(&*new.to_string())), "{told:?}");
+    let told = next();
+    assert_eq!((told.pid, told.value("BARRIER")), (old, Some("1")), "{told:?}");
+    process::until_gone(old);
+    main.set(new);
     // It looks whose child a main process is only when it is told of another one. So there is one for
     // a moment, which alone can say that it is over.
-    let told: Vec<_> = (0..4).map(|_| manager.next()).collect();
-    let by = |master: bool| told.iter().filter(move |told| (told.pid == new) == master);
-    let names: Vec<_> = by(true).map(|told| (told.value("MAINPID"), told.value("READY"))).collect();
-    let other = by(false).next().expect("another process").pid.to_string();
-    assert_eq!(names, [(Some(&*other), None), (Some(&*new.to_string()), Some("1"))], "{told:?}");
-    let names: Vec<_> =
-        by(false).map(|told| (told.value("MAINPID"), told.value("BARRIER"))).collect();
-    assert_eq!(names, [(Some(&*new.to_string()), None), (None, Some("1"))], "{told:?}");
+    let told: Vec<_> = (0..4).map(|_| next()).collect();
+    let names = |told: &Told| told.value("MAINPID").map(str::to_owned);
+    let other = told[1].pid;
+    assert_ne!(other, new);
+    let expected = [(new, Some(other)), (other, Some(new)), (other, None), (new, Some(new))];
+    let actual: Vec<_> = told.iter().map(|told| (told.pid, names(told))).collect();
+    let expected: Vec<_> =
+        expected.iter().map(|(pid, main)| (*pid, main.map(|main| main.to_string()))).collect();
+    assert_eq!(actual, expected, "{told:?}");
+    assert_eq!(told[2].value("BARRIER"), Some("1"));
+    assert_eq!(told[3].value("READY"), Some("1"));
+    (0..3).for_each(|_| alive());
     process::signal(new, Signal::SIGTERM);
     process::until_gone(new);
-    let told = manager.next();
+    let told = next();
     assert_eq!((told.pid, told.value("STOPPING")), (new, Some("1")), "{told:?}");
 }

@@ -2,6 +2,7 @@
 
 mod beside_others;
 mod forms;
+mod loading;
 mod trouble;
 
 use std::fs;
@@ -21,18 +22,24 @@ on_rgunicorn!(
 );
 
 /// Says what it is, and in which process it was loaded. In the process that `hold` names, the import
-/// waits until somebody opens the named pipe `pipe`; in the one that `break` names, it fails.
+/// waits until somebody opens the named pipe `pipe`; in the one that `deaf` names, it keeps the interpreter to
+/// itself, and notices nothing; in the one that `break` names, it fails.
 const APP: &str = "import os
 def meant(name):
     return os.path.exists(name) and open(name).read() == str(os.getpid())
 if meant('hold'):
     os.write(2, b'note: held\\n')
     open('pipe').read()
+if meant('deaf'):
+    os.write(2, b'note: deaf\\n')
+    __import__('ctypes').PyDLL(None).sleep(600)
 if meant('break'):
     raise RuntimeError('in this process only')
 LOADED = os.getpid()
 os.write(2, b'note: loaded\\n')
 def app(environ, start_response):
+    if environ['PATH_INFO'] == '/hang':
+        __import__('time').sleep(600)
     start_response('200 OK', [('X-Pid', str(os.getpid()))])
     return [b'old %d' % LOADED]
 ";
@@ -51,6 +58,11 @@ fn start(builder: Builder) -> Server {
 
 fn write(server: &Server, file: &str, text: &str) {
     fs::write(server.dir().join(file), text).expect("the directory is writable");
+}
+
+/// Has the import do what the file of this name stands for, in the process of this id.
+fn mean(server: &Server, name: &str, pid: i32) {
+    write(server, name, &pid.to_string());
 }
 
 /// Puts `what` in the place of what the application says.

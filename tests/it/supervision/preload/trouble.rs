@@ -3,39 +3,20 @@
 use std::fs;
 
 use nix::sys::signal::Signal;
-use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
 
-use super::{APP, builder, reload, start, until_reaped, until_serving, write};
+use super::{APP, builder, mean, reload, start, until_reaped, until_serving, write};
 use crate::harness::cases::on_rgunicorn;
-use crate::harness::{BOUND, Builder, Server, ServerKind, process, until};
+use crate::harness::{BOUND, Server, ServerKind, process, until};
 
 on_rgunicorn!(
     what_is_broken_changes_nothing,
     a_check_that_hangs_is_ended_in_time,
     another_reload_takes_the_place_of_a_check,
     a_stop_does_not_wait_for_a_check,
-    a_stop_does_not_wait_for_the_master_to_load,
-    signals_are_not_lost_while_the_master_loads,
     an_application_that_only_the_check_can_load_costs_nothing,
     a_configuration_that_only_the_check_can_read_costs_nothing,
     where_memory_cannot_be_passed_on_nothing_changes,
 );
-
-/// Has the import wait in the process of this id, or fail there.
-fn mean(server: &Server, name: &str, pid: i32) {
-    write(server, name, &pid.to_string());
-}
-
-fn with_pipe(builder: Builder) -> Builder {
-    mkfifo(&builder.dir().join("pipe"), Mode::S_IRWXU).expect("a pipe can be made");
-    builder
-}
-
-fn release(server: &Server) {
-    fs::remove_file(server.dir().join("hold")).expect("it is there");
-    fs::write(server.dir().join("pipe"), "").expect("somebody reads");
-}
 
 /// The process that checks.
 #[track_caller]
@@ -129,52 +110,6 @@ fn a_stop_does_not_wait_for_a_check(kind: ServerKind) {
         assert_eq!(server.stop(signal), 0);
         server.assert_nothing_left();
     }
-}
-
-fn a_stop_does_not_wait_for_the_master_to_load(kind: ServerKind) {
-    for signal in [Signal::SIGTERM, Signal::SIGQUIT] {
-        let builder = with_pipe(builder(kind, &["-w", "2", "--pid", "web.pid"]));
-        let mut server = start(builder);
-        mean(&server, "hold", server.pid());
-        server.signal(Signal::SIGHUP);
-        server.log.wait_for("note: held");
-        // The old workers serve.
-        assert!(server.get("/").text().starts_with("old "));
-        assert_eq!(server.stop(signal), 0);
-        assert!(!server.dir().join("web.pid").exists());
-        server.assert_nothing_left();
-    }
-}
-
-fn signals_are_not_lost_while_the_master_loads(kind: ServerKind) {
-    let server = start(with_pipe(builder(kind, &["-w", "2"])));
-    let old = server.wait_workers(2);
-    mean(&server, "hold", server.pid());
-    server.signal(Signal::SIGHUP);
-    server.log.wait_for("note: held");
-    server.signal(Signal::SIGUSR1);
-    process::signal(old[0], Signal::SIGKILL);
-    server.signal(Signal::SIGTTIN);
-    release(&server);
-    for name in ["usr1", "ttin"] {
-        server.log.wait_for(&format!("Handling signal: {name}"));
-    }
-    server.log.wait_for(&format!("Worker (pid:{}) was sent SIGKILL!", old[0]));
-    process::until_gone(old[1]);
-    server.wait_workers(3);
-    until_reaped(&server);
-    // HUP as well.
-    mean(&server, "hold", server.pid());
-    let mark = server.log.mark();
-    server.signal(Signal::SIGHUP);
-    server.log.wait_for_since(mark, "note: held");
-    server.signal(Signal::SIGHUP);
-    release(&server);
-    server.log.wait_until(BOUND, mark, "two checks", |text| {
-        (text.matches("The application is loaded in process ").count() == 2).then_some(())
-    });
-    reload(&server, "new");
-    server.wait_workers(2);
 }
 
 fn an_application_that_only_the_check_can_load_costs_nothing(kind: ServerKind) {
