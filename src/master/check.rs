@@ -167,6 +167,7 @@ fn become_check(
         host.after_fork_child();
         // Nobody else is interested.
         set_pdeathsig(Number::SIGKILL)?;
+        process::lead_group()?;
         log::hand_back();
         replace(invocation, report)
     }));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::record::{Read, Reader, Writer};
 use crate::net::handoff::Queue;
 use crate::scoreboard::{Bell, Scoreboard, StopFlag};
+use crate::sys::private::Private;
 
 pub struct Commons {
     /// Hooks keep it, too.
@@ -18,7 +19,7 @@ pub struct Commons {
     /// A pipe that workers read.
     lifeline: OwnedFd,
     /// Its other end: it closes when the master dies. The master's alone.
-    life: Option<OwnedFd>,
+    life: Option<Private>,
 }
 
 impl Commons {
@@ -34,7 +35,7 @@ impl Commons {
             stop_flag: StopFlag::new()?,
             queue: Queue::new()?,
             lifeline,
-            life: Some(life),
+            life: Some(life.into()),
         })
     }
 
@@ -75,7 +76,7 @@ impl Commons {
             stop_flag: StopFlag::adopt(record.descriptor()?)?,
             queue: Queue::adopt([record.descriptor()?, record.descriptor()?])?,
             lifeline: record.descriptor()?,
-            life: Some(record.descriptor()?),
+            life: Some(record.descriptor()?.into()),
         })
     }
 }

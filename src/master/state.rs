@@ -71,6 +71,8 @@ pub struct State {
     check: Option<Check>,
     /// Checks that were ended, and have not been reaped.
     dropped_checks: Vec<Pid>,
+    /// Since when the master has not been absent. What is busy is timed from then on.
+    awake_since: Duration,
     /// When the memory of workers is to be looked at.
     next_sample: Duration,
     /// Workers that go now leave none behind.
@@ -100,6 +102,7 @@ impl State {
             suspects: Suspects::default(),
             check: None,
             dropped_checks: Vec::new(),
+            awake_since: Duration::ZERO,
             next_sample: Duration::ZERO,
             last: false,
             logged_count: None,
@@ -163,6 +166,11 @@ impl State {
             Event::ConfigRead(policy) => self.config_read(policy, now),
             Event::ConfigRefused(why) => self.config_refused(&why),
             Event::CheckStarted(pid) => self.check_started(pid, now),
+            Event::Delayed(time) => self.postpone(time),
+            Event::Absent(time) => {
+                self.awake_since = now;
+                self.postpone(time);
+            }
             Event::Resized(size) => self.resize(size),
             Event::Failed(status) => self.fail(status, now),
         }
@@ -177,13 +185,14 @@ impl State {
                 self.manage(now);
             }
         }
+        self.remind(now);
         std::mem::take(&mut self.actions)
     }
 
     /// When to look again (a fresh [`Event::Seen`]) if nothing else happens; `None` for never.
     pub fn deadline(&self) -> Option<Duration> {
         if let Some(stopping) = &self.stopping {
-            return stopping.limit();
+            return stopping.limit().into_iter().chain(self.reminder()).min();
         }
         let fork = (self.missing() > 0).then(|| self.backoff.until()).flatten();
         let health = self
@@ -193,6 +202,7 @@ impl State {
             .map(|worker| worker.started + HEALTHY_AFTER);
         let workers = self.workers.iter().filter_map(|worker| self.due(worker));
         let own = self.leaving.into_iter().chain(self.recycling_due()).chain(self.check_due());
+        let own = own.chain(self.reminder());
         fork.into_iter().chain(health).chain(workers).chain(own).min()
     }
 

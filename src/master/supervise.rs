@@ -23,6 +23,9 @@ const REST: Duration = Duration::from_secs(1);
 /// How long the master waits before it tries again to put a connection into the queue, which is full.
 const FULL: Duration = Duration::from_millis(5);
 
+/// What is late by less than this is not late.
+const UNNOTICED: Duration = Duration::from_secs(1);
+
 /// How often to ask whether the predecessor has ended, where nothing tells.
 const TO_ASK: Duration = Duration::from_secs(1);
 
@@ -67,10 +70,16 @@ impl Master<'_> {
     pub(super) fn tell(&mut self, event: Event) {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front().filter(|_| self.exit.is_none()) {
-            let actions = self.state.on(event, now());
+            let begin = now();
+            let actions = self.state.on(event, begin);
             self.sockets.share(self.state.relatives().any());
             for action in actions {
                 self.perform(action, &mut events);
+            }
+            // A logger in Python, a hook, or a configuration may take its time.
+            let taken = now().saturating_sub(begin);
+            if taken > UNNOTICED {
+                events.push_front(Event::Delayed(taken));
             }
             self.tell_relatives();
         }
@@ -101,6 +110,7 @@ impl Master<'_> {
                 }
                 kill(pid, signal);
             }
+            Action::EndGroup(pid) => process::kill_group(pid),
             Action::Reap => {
                 // A worker may have become ready since the last look, which makes a difference.
                 events.push_back(self.sights());
@@ -209,6 +219,7 @@ impl Master<'_> {
         };
         let wishes = self.host.hooks().wishes();
         let fds = [Some(self.signals.fd()), Some(self.commons.bell.fd()), end.flatten()];
+        let expected = deadline.unwrap_or(Duration::MAX).max(now());
         let called = self.host.unlocked(&mut |handlers| {
             let asked = wishes.as_ref().map(|wishes| wishes.fd());
             let fds = fds.iter().flatten().copied().chain(asked).chain(handlers);
@@ -219,7 +230,11 @@ impl Master<'_> {
             // are open.
             let _ = poll(&mut fds, timeout);
         });
+        let late = now().saturating_sub(expected);
         let deserted = full.is_some() || !watched.is_empty();
+        if late > UNNOTICED {
+            self.tell(Event::Absent(late));
+        }
         self.handled(called);
         if deserted {
             let proxy = self.config.proxy_protocol != ProxyMode::Off;

@@ -21,6 +21,8 @@ use crate::sys::signal::{self, Pipe, Signal};
 
 /// How often to look at the workers, whose bell is not heard here.
 const LOOK: Duration = Duration::from_millis(200);
+/// How long the import has to notice that it is to end, before it is told again.
+const TO_NOTICE: Duration = Duration::from_millis(500);
 /// When all workers have gone to whom the server has said that it stops, the import has so long to notice.
 const TO_RETURN: Duration = Duration::from_secs(2);
 
@@ -45,14 +47,23 @@ pub struct Watch<'a> {
     oom_kills: Option<Counter>,
     /// When nothing was left to do but to leave, with this status.
     over: Option<(Duration, i32)>,
+    /// When the import that is to end is to be told once more.
+    remind_at: Duration,
 }
 
 impl<'a> Watch<'a> {
     /// `None` if there are no signals to be read.
     pub fn new(holdings: &'a mut Holdings, service: &'a mut Service) -> Option<Self> {
         let signals = Pipe::of_process()?;
-        let (later, oom_kills, over) = (Vec::new(), Counter::find(), None);
-        Some(Self { holdings, service, signals, later, oom_kills, over })
+        Some(Self {
+            holdings,
+            service,
+            signals,
+            later: Vec::new(),
+            oom_kills: Counter::find(),
+            over: None,
+            remind_at: Duration::ZERO,
+        })
     }
 
     /// Watches while `work` is done.
@@ -97,6 +108,7 @@ impl<'a> Watch<'a> {
             if last {
                 break;
             }
+            self.remind();
             let mut fds =
                 [end.fd(), self.signals.fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
             let due = self.service.deadline().map(|due| due.saturating_sub(now()));
@@ -111,6 +123,8 @@ impl<'a> Watch<'a> {
         match signal {
             Signal::CHLD => {}
             Signal::TERM | Signal::INT | Signal::QUIT => self.tell(Event::Signal(signal)),
+            // Perhaps our own.
+            Signal::HUP if self.holdings.meanwhile.hung_up => {}
             _ => {
                 self.holdings.meanwhile.hung_up |= signal == Signal::HUP;
                 self.later.push(signal);
@@ -166,6 +180,23 @@ impl<'a> Watch<'a> {
                 other => self.holdings.meanwhile.actions.push(other),
             }
         }
+    }
+
+    /// Interrupts the import once more: a signal that comes right before a call that blocks does not end the
+    /// call.
+    fn remind(&mut self) {
+        if now() < self.remind_at {
+            return;
+        }
+        let ends = match (self.holdings.state.is_stopping(), self.holdings.meanwhile.hung_up) {
+            (true, _) => Signal::TERM,
+            (false, true) => Signal::HUP,
+            (false, false) => return,
+        };
+        if self.remind_at != Duration::ZERO {
+            kill(process::getpid(), ends);
+        }
+        self.remind_at = now() + TO_NOTICE;
     }
 
     fn close(&mut self) {

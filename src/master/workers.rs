@@ -73,6 +73,8 @@ pub struct Worker {
     pub dismissed: bool,
     /// A dismissed worker that never served anyone is killed at this time.
     pub kill_at: Option<Duration>,
+    /// When a dismissed worker that is not ready is told once more.
+    pub remind_at: Option<Duration>,
     pub stuck: Option<Stuck>,
     /// What ran into the timeout.
     pub overdue: Option<Doing>,
@@ -96,6 +98,7 @@ impl Worker {
             busy: None,
             dismissed: false,
             kill_at: None,
+            remind_at: None,
             stuck: None,
             overdue: None,
             killed: None,
@@ -108,6 +111,11 @@ impl Worker {
     /// It counts for the size of the pool: nothing says that it will go.
     pub fn stays(&self) -> bool {
         !self.dismissed && self.stuck.is_none() && self.phase != Phase::Retiring
+    }
+
+    /// It was told to go while it loads the application, and may not have noticed.
+    pub fn may_be_deaf(&self) -> bool {
+        self.dismissed && !self.was_ready() && self.stuck.is_none() && self.killed.is_none()
     }
 
     /// It has been able to serve at some time.

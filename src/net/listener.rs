@@ -22,6 +22,7 @@ use crate::error::Error;
 use crate::net::address::Address;
 use crate::sys::identity::give;
 use crate::sys::listen::{adopt, let_go, listen, waiting};
+use crate::sys::private::Private;
 
 mod failure;
 
@@ -71,7 +72,7 @@ pub enum Family {
 /// `unix:/run/app.sock`.
 #[derive(Debug)]
 pub struct Listener {
-    fd: OwnedFd,
+    fd: Private,
     family: Family,
     text: String,
     /// `SERVER_NAME` of PEP 3333: the local IP address, or the path of a unix socket.
@@ -285,7 +286,7 @@ impl Listener {
         if !getsockopt(&fd, sockopt::AcceptConn)? {
             listen(fd.as_fd(), backlog)?;
         }
-        Ok(Self { fd, family, text, server_name, server_port, file })
+        Ok(Self { fd: fd.into(), family, text, server_name, server_port, file })
     }
 }
 

@@ -22,8 +22,8 @@ use pyo3::types::{PyCFunction, PyDict, PyTuple};
 use super::hooks::WorkerHooks;
 use super::{ffi, interpreter, support};
 use crate::log;
-use crate::sys::process;
 use crate::sys::signal::{self, Blocked, Pipe, Signal};
+use crate::sys::{private, process};
 
 /// The application is running on the main thread.
 static IN_APPLICATION: AtomicBool = AtomicBool::new(false);
@@ -45,6 +45,12 @@ const MASTERS: [Signal; 3] = [Signal::HUP, Signal::USR2, Signal::CHLD];
 
 /// What Python calls for signals of the server, in all processes.
 static HANDLER: PyOnceLock<Py<PyCFunction>> = PyOnceLock::new();
+
+/// What Python calls for a signal that ends the import of an application by a master.
+static STOPPING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// Forks of the user are followed.
+static FOLLOWED: PyOnceLock<()> = PyOnceLock::new();
 
 /// The hooks of this worker, if this is one and has some.
 static HOOKS: OnceLock<Arc<WorkerHooks>> = OnceLock::new();
@@ -140,18 +146,39 @@ fn forked(args: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>) -> PyResult<
     let _held = FORKING.take();
     if IN_WORKER.load(Ordering::Relaxed) {
         process::note_copy();
+    } else {
+        private::let_go();
+        Pipe::leave();
     }
     signal::on_signal(None);
     master::leave(py)?;
-    let ours = handler(py)?;
+    let ours = [Some(handler(py)?.as_any()), STOPPING.get(py).map(|stop| stop.bind(py))];
     let module = py.import("signal")?;
     for signal in HANDLED.iter().chain(&MASTERS).chain(&[Signal::TTIN, Signal::TTOU]) {
-        if module.call_method1("getsignal", (signal.raw(),))?.is(ours) {
+        let present = module.call_method1("getsignal", (signal.raw(),))?;
+        if ours.iter().flatten().any(|ours| present.is(*ours)) {
             let name = if *signal == Signal::INT { "default_int_handler" } else { "SIG_DFL" };
             module.call_method1("signal", (signal.raw(), module.getattr(name)?))?;
+        } else if !present.is_none() {
+            // What Python knows of, which may have ours in front of it.
+            module.call_method1("signal", (signal.raw(), present))?;
         }
     }
     Ok(())
+}
+
+/// Has Python tell when code of the user forks.
+fn follow_forks(py: Python<'_>) -> PyResult<()> {
+    FOLLOWED
+        .get_or_try_init(py, || {
+            let hooks = PyDict::new(py);
+            hooks.set_item("before", PyCFunction::new_closure(py, None, None, about_to_fork)?)?;
+            let parent = PyCFunction::new_closure(py, None, None, has_forked)?;
+            hooks.set_item("after_in_parent", parent)?;
+            hooks.set_item("after_in_child", PyCFunction::new_closure(py, None, None, forked)?)?;
+            py.import("os")?.call_method("register_at_fork", (), Some(&hooks)).map(drop)
+        })
+        .copied()
 }
 
 /// Brackets a call of the application.
@@ -181,13 +208,16 @@ pub fn in_master<R>(py: Python<'_>, signals: &[Signal], load: impl FnOnce() -> R
     let stop = |_: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| -> PyResult<()> {
         Err(PySystemExit::new_err(0))
     };
-    let stopping = || -> PyResult<Py<PyAny>> {
-        let handler = PyCFunction::new_closure(py, None, None, stop)?.into_any();
+    let stopping = || -> PyResult<&Py<PyAny>> {
+        follow_forks(py)?;
+        let handler = STOPPING.get_or_try_init(py, || {
+            PyCFunction::new_closure(py, None, None, stop).map(|stop| stop.into_any().unbind())
+        })?;
         let module = py.import("signal")?;
         for signal in ENDING {
-            module.call_method1("signal", (signal.raw(), &handler))?;
+            module.call_method1("signal", (signal.raw(), handler))?;
         }
-        Ok(handler.unbind())
+        Ok(handler)
     };
     let stopping = told(stopping());
     // Over those of Python, also where there are none.
@@ -202,7 +232,7 @@ pub fn in_master<R>(py: Python<'_>, signals: &[Signal], load: impl FnOnce() -> R
             let module = py.import("signal")?;
             for signal in ENDING {
                 // Unless the application has one of its own.
-                if module.call_method1("getsignal", (signal.raw(),))?.is(&stopping) {
+                if module.call_method1("getsignal", (signal.raw(),))?.is(stopping) {
                     module.call_method1("signal", (signal.raw(), module.getattr("SIG_DFL")?))?;
                 }
             }

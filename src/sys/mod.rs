@@ -17,6 +17,7 @@ pub mod libpython;
 pub mod listen;
 pub mod notify;
 pub mod oom;
+pub mod private;
 pub mod process;
 pub mod proctitle;
 pub mod random;

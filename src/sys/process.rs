@@ -187,6 +187,20 @@ pub fn kill(pid: Pid, signal: Signal) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes the calling process the first of a group of its own, to which those belong that it starts.
+///
+/// # Errors
+/// `EPERM` for the leader of a session (setpgid(2)).
+pub fn lead_group() -> io::Result<()> {
+    Ok(nix::unistd::setpgid(nix::unistd::Pid::from_raw(0), nix::unistd::Pid::from_raw(0))?)
+}
+
+/// Kills who is left of the group that process `pid`, which has ended, was the first of.
+pub fn kill_group(pid: Pid) {
+    // SAFETY: plain numbers are passed. There may be nobody left.
+    unsafe { libc::killpg(pid.0, libc::SIGKILL) };
+}
+
 /// Whether a process with this id exists, be it ours or another user's.
 pub fn exists(pid: Pid) -> bool {
     // SAFETY: plain numbers are passed; signal 0 sends nothing (kill(2)).

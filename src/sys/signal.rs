@@ -172,16 +172,21 @@ impl Pipe {
     /// # Errors
     /// As [`Pipe::install`].
     pub fn replace_in_child(inherited: &[Signal], signals: &[Signal]) -> io::Result<Self> {
+        Self::leave();
+        for &signal in inherited.iter().filter(|signal| !signals.contains(signal)) {
+            set_default(signal)?;
+        }
+        Self::install(signals)
+    }
+
+    /// In a forked child: lets go of the pipe that it shares with the parent, for which its signals are not.
+    pub fn leave() {
         let old = [&READ_END, &WRITE_END].map(|end| end.swap(-1, Ordering::AcqRel));
         for fd in old.into_iter().filter(|&fd| fd >= 0) {
             // SAFETY: this child's copies of the parent's ends; nothing else in the process owns them
             // and the statics no longer name them.
             unsafe { libc::close(fd) };
         }
-        for &signal in inherited.iter().filter(|signal| !signals.contains(signal)) {
-            set_default(signal)?;
-        }
-        Self::install(signals)
     }
 
     /// Readable when signals wait.

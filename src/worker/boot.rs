@@ -22,7 +22,6 @@ use crate::python::signals;
 use crate::python::support;
 use crate::python::wsgi::{Errors, Settings, Wsgi};
 use crate::reactor::Reactor;
-use crate::scoreboard::State;
 use crate::sys::heap;
 use crate::sys::identity::Refused;
 use crate::sys::signal::{self, Signal};
@@ -46,7 +45,7 @@ pub fn run(seat: &Seat<'_>, app: Option<&Py<PyAny>>, hooks: PyResult<Option<Work
             Ok(booted) => {
                 let attendant = logging::attend(py);
                 let status = serve(py, seat, booted, &end).unwrap_or_else(|error| {
-                    tracing::error!("The worker cannot wait for events: {error}");
+                    tracing::error!("The worker cannot serve: {error}");
                     FAILED
                 });
                 if let Some(attendant) = attendant {
@@ -166,8 +165,6 @@ fn boot<'a>(
         None => Requests::limit(config),
     };
     heap::keep(FREED);
-    seat.slot.set_state(State::Ready);
-    seat.bell.ring();
     Ok(Booted { apps, reactor, max_requests })
 }
 

@@ -26,6 +26,11 @@ pub struct Requests<'a> {
     hooked: bool,
     /// Requests left until the worker wants to be replaced.
     left: Option<AtomicU64>,
+    /// There is to be one request only, for which each has a process of its own: what needs that, a few
+    /// more would not do.
+    single: bool,
+    /// That one has been taken.
+    through: AtomicBool,
     retiring: AtomicBool,
     /// The log tells of each request, at debug, as gunicorn's default for the hook `pre_request`.
     says: bool,
@@ -42,6 +47,8 @@ impl<'a> Requests<'a> {
             pid: process::getpid().get().unsigned_abs(),
             hooked: seat.config.pre_request.object().is_some(),
             left: max_requests.map(|most| AtomicU64::new(most.max(1))),
+            single: max_requests.is_some_and(|most| most <= 1),
+            through: AtomicBool::new(false),
             retiring: AtomicBool::new(false),
             says,
         }
@@ -78,10 +85,21 @@ impl<'a> Requests<'a> {
         let Some(left) = &self.left else { return };
         if left.fetch_sub(1, Ordering::Relaxed) == 1 && !self.is_retiring() {
             tracing::info!("Autorestarting worker after current request.");
+            if self.single {
+                // Not yet to be replaced: there would be more requests in the application than workers.
+                self.through.store(true, Ordering::Relaxed);
+                return;
+            }
             // It serves until the master has somebody in its place.
             self.slot.set_spent();
             self.bell.ring();
         }
+    }
+
+    /// Whether the worker takes no request any more, even while it has no replacement. At the end of the
+    /// server nobody else does.
+    pub fn is_through(&self) -> bool {
+        self.through.load(Ordering::Relaxed) && !self.stop_flag.is_set()
     }
 
     /// Has a request answered by the application, in `slot`, which has just released the baton.
@@ -105,6 +123,9 @@ impl<'a> Requests<'a> {
         let sink = access.as_mut().map(|access| access as &mut dyn AccessSink);
         app.call(request, &slot.exchange, sink);
         mark.end_request();
+        if self.single {
+            self.retire();
+        }
     }
 }
 

@@ -18,6 +18,8 @@ use super::requests::Requests;
 use super::slot::Slot;
 use super::stand_by::StandBy;
 use crate::app::Seat;
+use crate::error::reason;
+use crate::scoreboard::State;
 use crate::sys::ring::Ring;
 use crate::sys::signal;
 
@@ -66,7 +68,10 @@ pub fn serve(py: Python<'_>, seat: &Seat<'_>, booted: Booted<'_>, end: &End) -> 
         let _over = Over(&baton);
         start(scope, &stand_by)?;
         match (&slots[..], &mut apps[..]) {
-            ([slot], [app]) if !threaded => slot.run(py, app),
+            ([slot], [app]) if !threaded => {
+                tell_ready(seat);
+                slot.run(py, app)
+            }
             _ => threads::run(py, scope, &slots, apps, &ended, end),
         }
     })?;
@@ -83,7 +88,20 @@ fn start<'scope>(
     let started =
         thread::Builder::new().name("stand-by".into()).spawn_scoped(scope, || stand_by.live());
     drop(held);
-    started.map(drop)
+    started.map(drop).map_err(|error| no_thread(&error))
+}
+
+fn no_thread(error: &io::Error) -> io::Error {
+    io::Error::other(format!(
+        "no thread can be started: {}. Raise the limit of processes (ulimit -u, pids.max).",
+        reason(error)
+    ))
+}
+
+/// All that can fail has been done: those whose place this worker takes may go.
+fn tell_ready(seat: &Seat<'_>) {
+    seat.slot.set_state(State::Ready);
+    seat.bell.ring();
 }
 
 /// Ends the threads around the event loop when it is dropped.

@@ -105,7 +105,7 @@ impl Slot<'_, '_> {
         if over {
             driver.reactor.send_held();
         } else {
-            driver.reactor.set_busy(false);
+            driver.reactor.set_busy(self.requests.is_through());
         }
         over
     }
@@ -117,11 +117,22 @@ impl Slot<'_, '_> {
         workspace: &mut Workspace,
     ) -> io::Result<Turn> {
         driver.refresh()?;
-        if let Some(job) = driver.reactor.next(workspace, &self.exchange, self.requests) {
+        if self.requests.is_through() {
+            self.leave_to_others(driver);
+        } else if let Some(job) = driver.reactor.next(workspace, &self.exchange, self.requests) {
             return Ok(Turn::Serve(job));
         }
         // The last connection may have gone.
         Ok(if self.control.attend(driver) { Turn::Over } else { Turn::Wait })
+    }
+
+    /// Serves nothing of what there is, nor of what comes.
+    fn leave_to_others(&self, driver: &mut Driver<'_, '_>) {
+        driver.reactor.set_busy(true);
+        driver.reactor.gather(self.requests);
+        if self.control.has_others() {
+            driver.reactor.hand_over_waiting(self.requests);
+        }
     }
 }
 

@@ -65,6 +65,10 @@ macro_rules! worker_processes {
         }
 
         /// Requests after which a worker is replaced; 0 means never.
+        ///
+        /// The worker serves until its replacement is ready, so it handles a few more. With 1 it handles
+        /// exactly one, each request has a process of its own, and others wait until the next worker is
+        /// ready.
         max_requests: u64 = BigCount {
             flags: ["--max-requests"],
             metavar: "INT",

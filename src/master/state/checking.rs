@@ -57,10 +57,12 @@ impl State {
     pub(super) fn check_ended(&mut self, pid: Pid, how: Ended) -> bool {
         if let Some(index) = self.dropped_checks.iter().position(|dropped| *dropped == pid) {
             self.dropped_checks.swap_remove(index);
+            self.actions.push(Action::EndGroup(pid));
             return true;
         }
         match self.check {
             Some(Check::Running { pid: running, aborted, .. }) if running == pid => {
+                self.actions.push(Action::EndGroup(pid));
                 self.check = (how == Ended::Exited(0)).then_some(Check::Passed);
                 if self.check.is_none() {
                     let late = aborted.then_some(self.policy.boot_timeout).flatten();

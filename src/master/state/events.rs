@@ -96,6 +96,11 @@ pub enum Event {
     ConfigRefused(String),
     /// [`Action::ReadConfig`] takes a new program in the place of the master's, which this process checks.
     CheckStarted(Pid),
+    /// Performing the last actions has taken so long: whoever was told something was told it later.
+    Delayed(Duration),
+    /// The master has slept for so much longer than it was to: it was stopped or frozen, and perhaps all workers
+    /// with it.
+    Absent(Duration),
     /// A hook has asked for so many workers.
     Resized(usize),
     /// A hook has failed, which the log tells of: the server stops at once, with this status.
@@ -129,6 +134,8 @@ pub enum Action {
         pid: Pid,
         signal: Signal,
     },
+    /// This check has ended: nothing that it has started is to outlive it.
+    EndGroup(Pid),
     /// Collect the children that have ended, each as an [`Event::Ended`].
     Reap,
     /// The worker is gone: its slot is free.

@@ -119,7 +119,11 @@ impl World {
                         assert!(self.processes.values().all(|process| process.age != age));
                     }
                     Action::Resized(size) => assert_eq!(size, self.state.size),
-                    Action::Reap | Action::ReopenLogs | Action::Commit | Action::Rollback => {}
+                    Action::EndGroup(_)
+                    | Action::Reap
+                    | Action::ReopenLogs
+                    | Action::Commit
+                    | Action::Rollback => {}
                 }
             }
         }
@@ -174,7 +178,9 @@ impl World {
         if [Signal::USR1, Signal::dump()].contains(&signal) {
             return;
         }
-        let once = [Signal::TERM, Signal::ABRT].contains(&signal);
+        // Who loads the application may not have noticed.
+        let again = signal == Signal::TERM && process.phase == Phase::Booting;
+        let once = [Signal::TERM, Signal::ABRT].contains(&signal) && !again;
         assert!(!once || !process.got.contains(&signal), "{signal} twice");
         if signal == Signal::TERM && !self.stopped && process.phase != Phase::Booting {
             // Retired for a reload: only when one of the new generation was ready before.

@@ -39,6 +39,13 @@ impl Stopping {
         }
     }
 
+    /// See [`State::postpone`].
+    pub(super) fn postpone(&mut self, time: Duration) {
+        if let Step::Asked { limit, .. } | Step::Killed { limit } = &mut self.step {
+            *limit += time;
+        }
+    }
+
     /// What a worker is due that is forked in this moment.
     pub(super) fn signal(&self) -> Signal {
         match self.step {

@@ -272,7 +272,11 @@ fn a_second_reload_takes_the_place_of_the_first() {
     // One that does not react to TERM while it boots is killed.
     bench.reload(1);
     bench.reload(1);
-    bench.sleep(10 * SECOND);
+    // It is reminded before: the signal may have come right before a call that blocks.
+    for _ in 0..9 {
+        assert_eq!(killed(&bench.sleep(SECOND)), [kill(5, Signal::TERM)]);
+    }
+    bench.sleep(SECOND);
     assert_eq!(bench.state.workers().iter().filter(|worker| worker.killed.is_some()).count(), 1);
 }
 
@@ -451,4 +455,36 @@ fn a_server_that_gives_up_does_not_tell_of_the_workers_that_made_it() {
     }
     let mut bench = Bench::serving(1);
     assert!(bench.exits(1, 3).contains(&Action::Release { age: 1, exited: true }));
+}
+
+#[test]
+fn whoever_was_told_late_has_as_much_time() {
+    let mut bench = Bench::serving(2);
+    assert!(killed(&bench.signal(Signal::TERM)).contains(&kill(1, Signal::TERM)));
+    // The logger has taken its time.
+    bench.now += 60 * SECOND;
+    assert!(killed(&bench.on(Event::Delayed(60 * SECOND))).is_empty());
+    assert!(killed(&bench.sleep(10 * SECOND)).contains(&kill(1, Signal::KILL)));
+
+    let mut bench = Bench::serving(1);
+    let doing = Doing::Request("GET /".to_owned());
+    let busy = Busy { since: bench.now, doing };
+    bench.now += 31 * SECOND;
+    let actions = bench.see(1, Phase::Ready, Some(busy));
+    assert_eq!(killed(&actions), [kill(1, Signal::ABRT)]);
+    bench.now += 60 * SECOND;
+    assert!(killed(&bench.on(Event::Delayed(60 * SECOND))).is_empty());
+    assert_eq!(killed(&bench.sleep(2 * SECOND)), [kill(1, Signal::dump())]);
+}
+
+#[test]
+fn nobody_is_blamed_for_the_time_in_which_all_were_frozen() {
+    let mut bench = Bench::serving(1);
+    let busy = Busy { since: bench.now, doing: Doing::Request("GET /".to_owned()) };
+    bench.see(1, Phase::Ready, Some(busy.clone()));
+    bench.now += 3600 * SECOND;
+    assert!(killed(&bench.on(Event::Absent(3570 * SECOND))).is_empty());
+    assert!(killed(&bench.see(1, Phase::Ready, Some(busy.clone()))).is_empty());
+    bench.now += 30 * SECOND;
+    assert_eq!(killed(&bench.see(1, Phase::Ready, Some(busy))), [kill(1, Signal::ABRT)]);
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::stopping::Stopping;
 use super::{Action, Level, State};
 use crate::master::workers::{Busy, Doing, Killed, Stuck, Worker};
 use crate::sys::process::Pid;
@@ -10,6 +11,8 @@ use crate::sys::signal::Signal;
 
 /// What a worker gets after SIGABRT to log its Python stacks, before they are dumped from C.
 const TO_ABORT: Duration = Duration::from_secs(2);
+/// How long a worker that loads the application has to notice that it is to go, before it is told again.
+const TO_NOTICE: Duration = Duration::from_secs(1);
 /// What the dump may take before SIGKILL.
 const TO_DUMP: Duration = Duration::from_secs(1);
 
@@ -31,9 +34,10 @@ impl State {
         if !worker.was_ready() {
             // One that was told to go has another limit.
             let limit = self.policy.boot_timeout.filter(|_| !worker.dismissed)?;
-            return Some(worker.started.saturating_add(limit));
+            return Some(worker.started.max(self.awake_since).saturating_add(limit));
         }
-        Some(worker.busy.as_ref()?.since.saturating_add(self.policy.timeout?))
+        let since = worker.busy.as_ref()?.since.max(self.awake_since);
+        Some(since.saturating_add(self.policy.timeout?))
     }
 
     /// Aborts the workers that have been busy for longer than the timeout. To be called with fresh
@@ -89,6 +93,43 @@ impl State {
             };
             self.actions.push(Action::Kill { pid, signal });
         }
+    }
+
+    /// What was to be done to workers that do not react is due so much later: they have not had that time.
+    pub(super) fn postpone(&mut self, time: Duration) {
+        for worker in self.workers.iter_mut() {
+            if let Some(Stuck::Aborted { due } | Stuck::Dumped { due }) = &mut worker.stuck {
+                *due += time;
+            }
+            if let Some(kill_at) = &mut worker.kill_at {
+                *kill_at += time;
+            }
+        }
+        if let Some(stopping) = &mut self.stopping {
+            stopping.postpone(time);
+        }
+    }
+
+    /// Tells dismissed workers that still load the application once more: a signal that comes right before a
+    /// call that blocks does not end the call.
+    pub(super) fn remind(&mut self, now: Duration) {
+        let signal = self.stopping.as_ref().map_or(Signal::TERM, Stopping::signal);
+        for worker in self.workers.iter_mut().filter(|worker| worker.may_be_deaf()) {
+            let Some(pid) = worker.pid else { continue };
+            let due = worker.remind_at.is_some_and(|at| now >= at);
+            if due || worker.remind_at.is_none() {
+                worker.remind_at = Some(now + TO_NOTICE);
+            }
+            if due {
+                self.actions.push(Action::Kill { pid, signal });
+            }
+        }
+    }
+
+    /// When that is due.
+    pub(super) fn reminder(&self) -> Option<Duration> {
+        let deaf = self.workers.iter().filter(|worker| worker.may_be_deaf());
+        deaf.filter_map(|worker| worker.remind_at).min()
     }
 
     /// Kills dismissed workers that never served anyone and do not leave.

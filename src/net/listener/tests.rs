@@ -230,7 +230,8 @@ fn passed_descriptors_displace_textual_addresses() {
 
     let mut client = TcpStream::connect(address).expect("connect");
     client.write_all(b"x").expect("write");
-    let (listener, mut byte) = (TcpListener::from(listeners[0].fd.try_clone().expect("dup")), [0]);
+    let (listener, mut byte) =
+        (TcpListener::from(listeners[0].as_fd().try_clone_to_owned().expect("dup")), [0]);
     let (mut accepted, _) = listener.accept().expect("the connection is in the queue");
     accepted.set_nonblocking(false).expect("blocking");
     accepted.read_exact(&mut byte).expect("read");

@@ -11,9 +11,9 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
-use pyo3::types::{PyCFunction, PyDict};
+use pyo3::types::PyDict;
 
-use super::{about_to_fork, forked, handler, has_forked, module};
+use super::{follow_forks, handler, module};
 use crate::app::Called;
 use crate::python::hooks;
 use crate::sys::signal::{self, Pipe, Signal};
@@ -60,11 +60,7 @@ pub fn install(py: Python<'_>, signals: &[Signal]) -> PyResult<Wake> {
     let pipe = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(io::Error::from)?;
     let (read, write) = pipe;
     let (handler, module) = (handler(py)?, module(py)?);
-    let hooks = PyDict::new(py);
-    hooks.set_item("before", PyCFunction::new_closure(py, None, None, about_to_fork)?)?;
-    hooks.set_item("after_in_parent", PyCFunction::new_closure(py, None, None, has_forked)?)?;
-    hooks.set_item("after_in_child", PyCFunction::new_closure(py, None, None, forked)?)?;
-    py.import("os")?.call_method("register_at_fork", (), Some(&hooks))?;
+    follow_forks(py)?;
     let options = PyDict::new(py);
     options.set_item("warn_on_full_buffer", false)?;
     module.call_method("set_wakeup_fd", (write.as_raw_fd(),), Some(&options))?;

@@ -7,7 +7,7 @@ use std::thread::{self, Scope};
 
 use pyo3::prelude::*;
 
-use super::FAILED;
+use super::{FAILED, no_thread, tell_ready};
 use crate::error::panic_text;
 use crate::log;
 use crate::python::wsgi::Wsgi;
@@ -32,8 +32,11 @@ pub fn run<'scope>(
     for (slot, app) in slots.iter().zip(apps) {
         let name = format!("slot-{}", slot.index);
         let thread = thread::Builder::new().name(name);
-        threads.push(thread.spawn_scoped(scope, move || live(slot, app, ended))?);
+        let thread = thread.spawn_scoped(scope, move || live(slot, app, ended));
+        threads.push(thread.map_err(|error| no_thread(&error))?);
     }
+    // They wait for the interpreter until this thread waits for signals.
+    slots.iter().take(1).for_each(|slot| tell_ready(slot.seat));
     let Some(slot) = slots.first() else { return Ok(()) };
     wait(py, slot, ended);
     let control = slot.control;

@@ -16,10 +16,11 @@ mod under_load;
 mod upgrade;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::harness::server::APPS;
-use crate::harness::{Builder, ServerKind};
+use crate::harness::{Builder, Server, ServerKind};
 
 /// What `served.py` holds where nothing is wrong with it.
 const APP: &str = "from supervised import app\n";
@@ -32,4 +33,12 @@ fn changeable(kind: ServerKind, configuration: &str) -> (Builder, PathBuf) {
     fs::write(&begun, "").expect("the directory is writable");
     let builder = builder.env("BEGUN", &begun).env("PYTHONPATH", APPS).app("served:app");
     (builder.file("served.py", APP).file("gunicorn.conf.py", configuration), begun)
+}
+
+/// Where a server listens that was not passed its socket.
+#[track_caller]
+fn address(server: &Server) -> SocketAddr {
+    let line = server.log.wait_for("Listening at: http://");
+    let (_, at) = line.split_once("http://").expect("an address");
+    at.split(' ').next().and_then(|at| at.parse().ok()).expect("an address")
 }

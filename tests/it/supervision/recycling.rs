@@ -1,14 +1,30 @@
 //! Workers that are replaced before anything is wrong with them, and those that never get ready.
 
+use std::collections::HashSet;
 use std::fs;
 
 use nix::sys::signal::Signal;
 
-use crate::harness::cases::on_rgunicorn;
+use super::address;
+use crate::harness::cases::{on_both_servers, on_rgunicorn};
 use crate::harness::load::Load;
-use crate::harness::{BOUND, Builder, ServerKind, process, until};
+use crate::harness::{BOUND, Builder, Client, ServerKind, process, until};
+
+/// Who answers, with the number of the request in its process.
+const COUNTING: &str = "import os
+count = 0
+def app(environ, start_response):
+    global count
+    count += 1
+    start_response('200 OK', [('Content-Length', '9')])
+    return [b'%d %07d' % (count, os.getpid())]
+os.write(2, b'note: loaded in\\n')
+";
+
+on_both_servers!(each_request_has_a_process_of_its_own);
 
 on_rgunicorn!(
+    connections_move_on_to_the_next_process,
     a_worker_that_grows_is_replaced,
     workers_are_replaced_for_their_age_and_nothing_is_lost,
     a_few_at_a_time_are_replaced_for_their_requests,
@@ -131,4 +147,55 @@ fn a_reload_that_hangs_gives_way(kind: ServerKind) {
     assert_eq!(server.stop(Signal::SIGTERM), 0);
     let log = server.log.wait_end(BOUND);
     assert!(!log.contains("was sent") && !log.contains("[ERROR]"), "{log}");
+}
+
+/// One after the other, and several at a time.
+fn each_request_has_a_process_of_its_own(kind: ServerKind) {
+    for args in [&["-w", "1"][..], &["-w", "3", "--preload"], &["-w", "2", "--threads", "1"]] {
+        let builder = Builder::new(kind).in_own_dir().app("counting:app");
+        let builder = builder.file("counting.py", COUNTING).args(["--max-requests", "1"]);
+        let mut server = builder.args(args).start();
+        server.log.wait_for("Booting worker");
+        let get = || server.get("/").text();
+        let mut answers: Vec<String> = (0..6).map(|_| get()).collect();
+        answers.extend(std::thread::scope(|scope| {
+            let clients: Vec<_> = (0..6).map(|_| scope.spawn(|| [(); 3].map(|()| get()))).collect();
+            let all = clients.into_iter().flat_map(|one| one.join().expect("it is answered"));
+            all.collect::<Vec<_>>()
+        }));
+        assert!(answers.iter().all(|answer| answer.starts_with("1 ")), "{args:?}: {answers:?}");
+        let processes: HashSet<&String> = answers.iter().collect();
+        assert_eq!(processes.len(), 24, "{args:?}: {answers:?}");
+        assert_eq!(server.stop(Signal::SIGTERM), 0);
+    }
+}
+
+/// Also requests that a client has sent in one go, and those to threads.
+fn connections_move_on_to_the_next_process(kind: ServerKind) {
+    for args in [&["-w", "1"][..], &["-w", "2", "--threads", "3"], &["-w", "2", "--reuse-port"]] {
+        let builder = Builder::new(kind).in_own_dir().app("counting:app").binding("127.0.0.1:0");
+        let builder = builder.file("counting.py", COUNTING).args(["--max-requests", "1"]);
+        let mut server = builder.args(["--keep-alive", "30"]).args(args).start();
+        let addr = address(&server);
+        let mut clients: Vec<Client> = (0..4).map(|_| Client::connect(addr)).collect();
+        let mut processes = HashSet::new();
+        for _ in 0..2 {
+            for client in &mut clients {
+                client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3));
+            }
+            for client in &mut clients {
+                for _ in 0..3 {
+                    let answer = client.response().text();
+                    assert!(answer.starts_with("1 "), "{args:?}: {answer}");
+                    assert!(processes.insert(answer), "{args:?}");
+                }
+            }
+        }
+        let load = Load::start(addr, 8);
+        load.wait_more(30);
+        let tally = load.finish();
+        assert!(tally.failures.is_empty(), "{args:?}: {:?}", tally.failures);
+        assert_eq!(server.stop(Signal::SIGTERM), 0);
+        server.assert_nothing_left();
+    }
 }

@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
+use super::address;
 use crate::harness::cases::{on_both_servers, on_rgunicorn};
 use crate::harness::load::Load;
 use crate::harness::manager::{Manager, Told};
@@ -342,9 +343,7 @@ fn upgrades_lose_nothing(kind: ServerKind) {
         let builder = builder.env("BEGUN", &begun);
         let builder = if activated { builder } else { builder.binding("127.0.0.1:0") };
         let server = builder.start_ready(2);
-        let line = server.log.wait_for("Listening at: http://");
-        let (_, at) = line.split_once("http://").expect("an address");
-        let addr = at.split(' ').next().and_then(|at| at.parse().ok()).expect("an address");
+        let addr = address(&server);
         let load = Load::start(addr, 16);
         let mut master = server.pid();
         for keep_old in [true, false, false] {

@@ -28,8 +28,11 @@ fn checking() -> State {
     state
 }
 
+/// What follows besides the end of whatever it has started.
 fn ended(state: &mut State, how: Ended) -> Vec<Action> {
-    state.on(Event::Ended { pid: check(), how }, at(2))
+    let mut actions = state.on(Event::Ended { pid: check(), how }, at(2));
+    assert_eq!(actions.remove(0), Action::EndGroup(check()));
+    actions
 }
 
 #[test]

@@ -3,12 +3,14 @@
 mod beside_others;
 mod forms;
 mod loading;
+mod offspring;
 mod trouble;
 
 use std::fs;
 
 use nix::sys::signal::Signal;
 
+use super::address;
 use crate::harness::cases::on_rgunicorn;
 use crate::harness::load::Load;
 use crate::harness::{BOUND, Builder, Client, Server, ServerKind, process, until};
@@ -148,9 +150,7 @@ fn reloads_lose_nothing(kind: ServerKind) {
         let builder = builder(kind, args);
         let builder = if activated { builder } else { builder.binding("127.0.0.1:0") };
         let mut server = start(builder);
-        let line = server.log.wait_for("Listening at: http://");
-        let (_, at) = line.split_once("http://").expect("an address");
-        let addr = at.split(' ').next().and_then(|at| at.parse().ok()).expect("an address");
+        let addr = address(&server);
         let load = Load::start(addr, 16);
         for what in ["a", "b", "c"] {
             load.wait_more(50);
