@@ -2,7 +2,6 @@
 //! the server was, reads the configuration, loads the application, and ends.
 
 use std::convert::Infallible;
-use std::env;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -189,6 +188,6 @@ fn replace(invocation: Invocation, report: &OwnedFd) -> io::Result<Infallible> {
     let asked = format!("{} {}", report.as_raw_fd(), fingerprint());
     environment.push((VARIABLE.into(), asked.into()));
     fd::keep_across_exec(report.as_fd())?;
-    env::set_current_dir(directory)?;
+    exec::enter(&directory)?;
     exec::replace(&program, &args, &environment)
 }

@@ -122,7 +122,7 @@ impl Master<'_> {
         log::flush();
         log::hand_back();
         let outcome = fd::close_others_at_exec(&kept)
-            .and_then(|()| std::env::set_current_dir(directory))
+            .and_then(|()| exec::enter(&directory))
             .and_then(|()| exec::replace(&program, &args, &environment));
         drop(blocked);
         self.host.after_fork_parent();

@@ -161,12 +161,18 @@ impl Sockets {
         let before = self.before.as_ref();
         let parked = before.iter().flat_map(|before| &before.unused).map(|(address, _)| address);
         let open: Vec<&Address> = self.addresses.iter().chain(parked).collect();
-        let missing: Vec<Address> =
-            wanted.iter().filter(|wanted| !open.contains(wanted)).cloned().collect();
+        let is_missing = |wanted: &&Address| !open.contains(wanted) || self.is_unreachable(wanted);
+        let missing: Vec<Address> = wanted.iter().filter(is_missing).cloned().collect();
         let new = Listener::bind_all(&missing, opening)?;
-        let changed = wanted != self.addresses;
+        let changed = wanted != self.addresses || !missing.is_empty();
         self.select(wanted, missing.into_iter().zip(new));
         Ok(changed)
+    }
+
+    /// Whether the socket at this address has lost its file, so that nobody can connect any more.
+    fn is_unreachable(&self, address: &Address) -> bool {
+        let own = self.addresses.iter().zip(&self.listeners).find(|(known, _)| *known == address);
+        own.is_some_and(|(_, listener)| listener.has_lost_its_file())
     }
 
     /// The configuration on trial works: what only the one before it used is closed. Workers that
@@ -216,8 +222,9 @@ impl Sockets {
             None => (present.clone(), Vec::new()),
         };
         let listeners = std::mem::take(&mut self.listeners);
+        // What is new takes the place of one that cannot be reached.
         let mut pool: Vec<(Address, Listener)> =
-            present.into_iter().zip(listeners).chain(parked).chain(new).collect();
+            new.into_iter().chain(present.into_iter().zip(listeners)).chain(parked).collect();
         for address in wanted {
             if let Some(index) = pool.iter().position(|(known, _)| *known == address) {
                 let (address, listener) = pool.remove(index);
@@ -405,6 +412,30 @@ mod tests {
         sockets.commit();
         sockets.close();
         assert!(["a", "b"].iter().all(|name| Path::new(&place.path(name)).exists()));
+    }
+
+    #[test]
+    fn a_socket_whose_file_is_gone_is_opened_anew() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("s");
+        let bind = [format!("unix:{}", path.display())];
+        let mut sockets = Sockets::open(&[], &bind, OPENING).unwrap();
+        assert!(!sockets.change(&bind, OPENING).unwrap());
+        sockets.commit();
+        for works in [false, true] {
+            std::fs::remove_file(&path).unwrap();
+            assert!(sockets.change(&bind, OPENING).unwrap());
+            if works {
+                sockets.commit();
+            } else {
+                sockets.rollback();
+            }
+            assert_eq!(sockets.listeners().len(), 1);
+            UnixStream::connect(&path).unwrap();
+            assert!(crate::sys::socket::accept(sockets.listeners()[0].as_fd()).unwrap().is_some());
+        }
+        sockets.close();
+        assert!(!path.exists());
     }
 
     #[test]

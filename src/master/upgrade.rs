@@ -5,7 +5,6 @@
 //! that came by socket activation are passed on the same way.
 
 use std::convert::Infallible;
-use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -216,7 +215,7 @@ fn replace(
         listeners.iter().try_for_each(|listener| fd::keep_across_exec(*listener))?;
     }
     log::hand_back();
-    env::set_current_dir(directory)?;
+    exec::enter(&directory)?;
     exec::replace(&program, &args, &with(environment, old, &announced))
 }
 

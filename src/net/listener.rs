@@ -179,6 +179,13 @@ impl Listener {
         waiting(self.fd.as_fd())
     }
 
+    /// Whether somebody has removed the socket file that this process made.
+    #[must_use]
+    pub fn has_lost_its_file(&self) -> bool {
+        let gone = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
+        self.file.as_ref().is_some_and(|file| fs::symlink_metadata(&file.path).is_err_and(gone))
+    }
+
     /// Removes the socket file, if this process made it and nobody has replaced it since.
     pub fn unlink(&self) {
         if let Some(file) = &self.file

@@ -26,6 +26,17 @@ pub fn replace(
     Ok(nix::unistd::execve(&c_string(program.as_os_str())?, &args, &environment)?)
 }
 
+/// Works in another directory, for the program to run there.
+///
+/// # Errors
+/// Those of chdir(2), with the name of the directory.
+pub fn enter(directory: &Path) -> io::Result<()> {
+    std::env::set_current_dir(directory).map_err(|error| {
+        let reason = Errno::from_raw(error.raw_os_error().unwrap_or_default()).desc();
+        io::Error::new(error.kind(), format!("{}: {reason}", directory.display()))
+    })
+}
+
 fn c_string(text: &OsStr) -> io::Result<CString> {
     CString::new(text.to_owned().into_vec()).map_err(|_| Errno::EINVAL.into())
 }

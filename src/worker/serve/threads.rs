@@ -32,12 +32,19 @@ pub fn run<'scope>(
     for (slot, app) in slots.iter().zip(apps) {
         let name = format!("slot-{}", slot.index);
         let thread = thread::Builder::new().name(name);
-        let thread = thread.spawn_scoped(scope, move || live(slot, app, ended));
-        threads.push(thread.map_err(|error| no_thread(&error))?);
+        match thread.spawn_scoped(scope, move || live(slot, app, ended)) {
+            Ok(thread) => threads.push(thread),
+            Err(error) => {
+                slot.baton.end();
+                // They wait for the interpreter.
+                py.detach(|| threads.into_iter().for_each(|thread| drop(thread.join())));
+                return Err(no_thread(&error));
+            }
+        }
     }
-    // They wait for the interpreter until this thread waits for signals.
-    slots.iter().take(1).for_each(|slot| tell_ready(slot.seat));
     let Some(slot) = slots.first() else { return Ok(()) };
+    // All of them wait for the interpreter until this thread waits for signals.
+    tell_ready(slot.seat);
     wait(py, slot, ended);
     let control = slot.control;
     slot.baton.end();

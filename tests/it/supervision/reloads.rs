@@ -15,6 +15,8 @@ on_both_servers!(broken_application, broken_configuration);
 
 on_rgunicorn!(
     a_failed_reload_changes_nothing_for_later_workers,
+    workers_that_get_no_threads_replace_nobody,
+    a_removed_socket_file_is_made_again,
     an_address_that_is_no_longer_wanted_is_free
 );
 
@@ -181,4 +183,40 @@ fn an_address_that_is_no_longer_wanted_is_free(kind: ServerKind) {
     assert_eq!(Client::connect(new).get("/pid").status, 200);
     until(BOUND, "the end of the old worker", || (!process::is_alive(worker)).then_some(()));
     TcpListener::bind(old).expect("nobody listens there any more");
+}
+
+/// Which is the last that they need. The variable asks for more memory than there can be for a thread's stack.
+fn workers_that_get_no_threads_replace_nobody(kind: ServerKind) {
+    const CONF: &str = "import os
+def post_worker_init(worker):
+    os.environ['RUST_MIN_STACK'] = str(1 << 46)
+";
+    for threads in ["1", "3"] {
+        let builder = Builder::new(kind).in_own_dir().app("changing:app");
+        let builder = builder.file("changing.py", APP).file("gunicorn.conf.py", "");
+        let server = builder.args(["-w", "2", "--threads", threads]).start();
+        let old = server.wait_workers(2);
+        assert_eq!(server.get("/").text(), "old");
+        fs::write(server.dir().join("gunicorn.conf.py"), CONF).expect("it is writable");
+        server.signal(Signal::SIGHUP);
+        server.log.wait_for("The reload failed: none of the new workers could boot.");
+        server.log.wait_for("no thread can be started");
+        assert_eq!(server.wait_workers(2), old);
+        assert_eq!(server.get("/").text(), "old");
+    }
+}
+
+/// gunicorn goes on with the socket that nobody can connect to.
+fn a_removed_socket_file_is_made_again(kind: ServerKind) {
+    let builder = Builder::new(kind);
+    let path = builder.dir().join("web.sock");
+    let builder = builder.binding(&format!("unix:{}", path.display()));
+    let mut server = builder.start_ready(1);
+    fs::remove_file(&path).expect("it is there");
+    let mark = server.log.mark();
+    server.signal(Signal::SIGHUP);
+    server.log.wait_for_since(mark, "Listening at: unix:");
+    assert_eq!(Client::connect_unix(&path).get("/pid").status, 200);
+    assert_eq!(server.stop(Signal::SIGTERM), 0);
+    assert!(!path.exists());
 }
