@@ -95,6 +95,8 @@ impl State {
     /// TERM with a delay: the server goes on for a while, and lets its clients know.
     pub(super) fn announce_stop(&mut self, now: Duration) {
         let delay = self.policy.shutdown_delay;
+        // First: who reads the line relies on it.
+        self.actions.push(Action::AnnounceStop);
         self.log(
             Level::Info,
             format!(
@@ -104,7 +106,6 @@ impl State {
         );
         self.leaving = Some(now + delay);
         self.drop_check();
-        self.actions.push(Action::AnnounceStop);
     }
 
     /// Begins to stop when the delay is over.
