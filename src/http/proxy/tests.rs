@@ -105,6 +105,7 @@ fn lines_that_are_refused() {
         "PROXY TCP6 1.2.3.4 1.2.3.4 1 2",
         "PROXY TCP6 fe80::1%eth0 ::1 1 2",
         "PROXY TCP6 [::1] ::1 1 2",
+        "PROXY UDP4 1.2.3.4 1.2.3.4 1",
         "PROXY UNKNOWN a\nb",
         "PROXY UNKNOWN a\rb",
         "PROXY UNKNOWN \0",

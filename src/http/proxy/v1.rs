@@ -32,12 +32,14 @@ pub(super) fn parse(buf: &[u8]) -> Result<Option<(usize, ProxyInfo)>, Reject> {
         }
         Some(b"TCP4") => addresses::<Ipv4Addr>(line)?,
         Some(b"TCP6") => addresses::<Ipv6Addr>(line)?,
-        Some(b"UNKNOWN") | None => return Err(Reject::proxy_line(line)),
-        Some(protocol) => {
+        Some(protocol)
+            if protocol != b"UNKNOWN" && line.split(|&byte| byte == b' ').count() == 6 =>
+        {
             return Err(Reject::proxy_line(
                 &[b"protocol '", protocol, b"' not supported"].concat(),
             ));
         }
+        _ => return Err(Reject::proxy_line(line)),
     };
     Ok(Some((end + 2, info)))
 }

@@ -112,6 +112,7 @@ fn lines_refused(server: &Server) {
         "PROXY TCP4 192.0.2.256 198.51.100.2 51234 443",
         "PROXY TCP4 ::1 ::1 51234 443",
         "PROXY TCP6 192.0.2.1 198.51.100.2 51234 443",
+        "PROXY UDP4 192.0.2.1 198.51.100.2 51234",
     ] {
         let cause = format!("Invalid PROXY line: '{line}'");
         assert_refused(server, format!("{line}\r\n"), &cause);
