@@ -4,6 +4,7 @@ mod again;
 
 use std::ffi::OsString;
 
+use pyo3::exceptions::PySystemExit;
 use pyo3::prelude::*;
 
 use crate::cli::{self, Home, Launch};
@@ -45,9 +46,21 @@ fn enter(
     options: &[OsString],
     program: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<i32> {
+    require_gil(sys)?;
     let again::Commands { again, itself } = again::commands(sys)?;
     let (again, itself, home) = (&again, &itself, Home::Found);
     Ok(cli::enter(&Launch { options, again, itself, program, home }))
+}
+
+/// A free-threaded Python (3.14t) turns its lock on when it loads the module, unless it was told not to.
+fn require_gil(sys: &Bound<'_, PyAny>) -> PyResult<()> {
+    match sys.getattr_opt("_is_gil_enabled")? {
+        Some(enabled) if !enabled.call0()?.is_truthy()? => Err(PySystemExit::new_err(
+            "\nError: rgunicorn relies on Python's global interpreter lock, which is off here: start it \
+             without PYTHON_GIL=0 and without -X gil=0.",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Makes the package `gunicorn` importable, as it is in the server's processes; returns what finds it.

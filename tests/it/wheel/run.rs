@@ -64,6 +64,23 @@ fn threads_may_be_there_before_it_starts() {
     assert_eq!(server.stop(Signal::SIGTERM), 0);
 }
 
+/// Free-threaded Pythons are rare, so one is made of another by what it says.
+#[test]
+fn it_refuses_to_run_without_the_interpreters_lock() {
+    for (enabled, status) in [("True", 0), ("False", 1)] {
+        let site = format!("import sys\nsys._is_gil_enabled = lambda: {enabled}\n");
+        let builder = builder(environment(), &["rgunicorn"])
+            .file("app.py", APP)
+            .file("sitecustomize.py", &site)
+            .app("app:app")
+            .args(["--check-config"]);
+        let dir = builder.dir().to_owned();
+        let outcome = builder.env("PYTHONPATH", dir).run();
+        assert_eq!(outcome.status, Some(status), "{}", outcome.stderr);
+        assert_eq!(outcome.stderr.contains("start it without PYTHON_GIL=0"), status == 1);
+    }
+}
+
 #[test]
 fn its_exit_statuses_are_those_of_the_process() {
     let run = |args: &[&str]| {
