@@ -127,8 +127,8 @@ pub fn is_copy() -> bool {
 pub fn fork() -> io::Result<Fork> {
     // SAFETY: the child may only rely on what is valid after a fork of a process with several threads.
     // Ours runs one Rust thread; the threads an application may have started in the master run Python
-    // and hold none of our locks, and the interpreter's own state is brought in order by the fork
-    // hooks that the caller runs on both sides.
+    // and hold none of our locks. The interpreter's own state is brought in order by the fork hooks that
+    // callers run on both sides whose child uses it. The C library keeps its allocator usable.
     match unsafe { nix::unistd::fork() }? {
         ForkResult::Parent { child } => Ok(Fork::Parent(Pid(child.as_raw()))),
         ForkResult::Child => Ok(Fork::Child),
