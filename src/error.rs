@@ -77,6 +77,14 @@ impl Error {
         Self { hint, ..self }
     }
 
+    /// The same, with the place of the mistake behind what is said of it.
+    #[must_use]
+    pub fn found_in(mut self, place: &str) -> Self {
+        let end = self.message.trim_end().len();
+        self.message.insert_str(end, &format!(" (in {place})"));
+        self
+    }
+
     /// The exit status the program ends with.
     pub fn status(&self) -> i32 {
         self.status

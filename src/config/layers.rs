@@ -13,6 +13,9 @@ use super::value::{Value, quoted};
 use super::{Env, Origin, shell, toml};
 use crate::error::Error;
 
+/// The variable with more of the command line.
+const CMD_ARGS: &str = "GUNICORN_CMD_ARGS";
+
 /// What to do when the application is not named.
 const NO_APPLICATION: &str = "\
 Name it as MODULE:CALLABLE. For a file shop.py with a line \"app = Flask(__name__)\":
@@ -261,10 +264,10 @@ fn parse_both(args: &[OsString], env: Env<'_>) -> Result<Both, Error> {
         Parsed::Exit(question) => return Ok(answer(question)),
         Parsed::Flags(flags) => flags,
     };
-    let words = shell::split(&env("GUNICORN_CMD_ARGS").unwrap_or_default())
-        .map_err(|problem| Error::config(format!("{problem} (in GUNICORN_CMD_ARGS)")))?;
-    let words: Vec<OsString> = words.into_iter().map(OsString::from).collect();
-    Ok(match cli::parse(&words)? {
+    let here = |error: Error| error.found_in(CMD_ARGS);
+    let words = shell::split(&env(CMD_ARGS).unwrap_or_default()).map_err(Error::config);
+    let words: Vec<OsString> = words.map_err(here)?.into_iter().map(OsString::from).collect();
+    Ok(match cli::parse(&words).map_err(here)? {
         Parsed::Exit(question) => answer(question),
         Parsed::Flags(more) => Both::Flags(flags, more),
     })

@@ -64,8 +64,10 @@ def load(uri, hints=True):
             ) from None
         # The application's own module, or a package it is in; not one that it imports.
         missing = isinstance(error, ModuleNotFoundError) and error.name
-        if hints and missing and (module_name + ".").startswith(missing + "."):
-            error.msg = "%s in %s (--chdir names another directory)" % (error.msg, os.getcwd())
+        if hints and missing:
+            own = (module_name + ".").startswith(missing + ".")
+            where = "in %s (--chdir names another directory)" % os.getcwd() if own else _environment()
+            error.msg = "%s %s" % (error.msg, where)
         raise
     name, args, kwargs = _parse(expression)
     try:
@@ -82,6 +84,19 @@ def load(uri, hints=True):
     if not callable(app):
         raise AppImportError("Application object must be callable.")
     return app
+
+
+def _environment():
+    """Where a package was looked for: perhaps not where whoever misses it has installed it."""
+    where = "in the environment %s" % sys.prefix
+    if sys.prefix == sys.base_prefix:
+        where = "in the Python of %s, as no virtual environment is used" % sys.prefix
+    active = os.environ.get("VIRTUAL_ENV")
+    if active and os.path.realpath(active) != os.path.realpath(sys.prefix):
+        where += "; the active one is %s" % active
+        if "rgunicorn" in sys.modules:
+            where += ": install rgunicorn there"
+    return where
 
 
 def _meant(module):
@@ -139,6 +154,18 @@ def without_own(trace):
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(__file__):
         trace = trace.tb_next
     return trace
+
+
+def keep_measurements():
+    """Have `coverage run` write down what is measured in this worker.
+
+    It does that when what it has started returns. A worker of gunicorn returns there; this one ends where it is.
+    """
+    measuring = getattr(sys.modules.get("coverage"), "Coverage", None)
+    current = measuring and measuring.current()
+    if current:
+        atexit.register(current.save)
+        atexit.register(current.stop)
 
 
 def wind_up():

@@ -26,6 +26,14 @@ pub fn module(py: Python<'_>) -> PyResult<&Bound<'_, PyModule>> {
     Ok(module.bind(py))
 }
 
+/// Has `coverage run` write down what it measures in this process, a worker, when that ends.
+pub fn keep_measurements(py: Python<'_>) {
+    let kept = module(py).and_then(|module| module.call_method0("keep_measurements"));
+    if let Err(error) = kept {
+        tracing::debug!("What is measured is not kept: {error}");
+    }
+}
+
 /// The traceback of an exception as Python prints it, without a newline at the end.
 pub fn traceback(py: Python<'_>, error: &PyErr) -> String {
     let formatted = module(py).and_then(|module| {

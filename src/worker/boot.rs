@@ -37,6 +37,7 @@ pub fn run(seat: &Seat<'_>, app: Option<&Py<PyAny>>, hooks: PyResult<Option<Work
             Err(error) => (None, Err(error)),
         };
         let end = End::new(hooks);
+        support::keep_measurements(py);
         let mut reloader = None;
         let booted = made
             .map_err(Failure::Python)

@@ -21,6 +21,8 @@ MIDDLEWARE = [
 ]
 SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates"}]
+# Django sets the time zone of the process, and so that of the log; its default is America/Chicago.
+TIME_ZONE = "UTC"
 STATIC_ROOT = BASE_DIR / "static"
 
 # Without this Django keeps the tracebacks of failed requests to itself.

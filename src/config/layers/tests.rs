@@ -192,6 +192,9 @@ fn errors_name_gunicorns_text_and_the_place() {
         refused("app:app", &[("GUNICORN_CMD_ARGS", "-n 'x")], none()),
         "\nError: No closing quotation (in GUNICORN_CMD_ARGS)\n"
     );
+    let mistyped = load("app:app", &[("GUNICORN_CMD_ARGS", "--wrokers 3")], none()).unwrap_err();
+    let end = ": --wrokers (did you mean --workers?) (in GUNICORN_CMD_ARGS)\n";
+    assert!(mistyped.report().ends_with(end), "{mistyped}");
 }
 
 #[test]

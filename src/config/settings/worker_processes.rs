@@ -12,7 +12,7 @@ pub const MOST_THREADS: usize = 1024;
 
 macro_rules! worker_processes {
     ($($chain:tt)*) => { settings! { $($chain)* WorkerProcesses {
-        /// The number of worker processes.
+        /// Worker processes; auto: one per CPU.
         ///
         /// A sync worker answers one request at a time, a gthread worker as many as it has `threads`;
         /// the product is the number of requests in the application at once. 2 to 4 workers per core

@@ -36,6 +36,8 @@ fn script(page: &str, port: u16) -> String {
         let (before, behind) = match () {
             () if serves(&line) => ("stop_server; start_server ", ""),
             () if line.starts_with("kill -HUP") => ("", "; after_reload"),
+            // There are differences, and the shell ends at what fails.
+            () if line.starts_with("diff ") => ("", " || [ $? = 1 ]"),
             () => ("", ""),
         };
         out.extend([before, &line, behind, "\n"]);

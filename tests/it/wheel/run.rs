@@ -110,6 +110,21 @@ fn its_exit_statuses_are_those_of_the_process() {
     assert_eq!(run(&["app:app", "--check-config", "--venv", own]).status, Some(0));
 }
 
+/// As it happens to those who install it as a tool: by pipx, or `uv tool`.
+#[test]
+fn it_says_which_environment_lacks_a_package() {
+    let builder = builder(environment(), &["rgunicorn"]).without_bind();
+    let builder =
+        builder.file("app.py", "import no_such_package\n").env("VIRTUAL_ENV", "/srv/venv");
+    let outcome = builder.app("app:app").args(["--check-config"]).run();
+    let expected = format!(
+        "No module named 'no_such_package' in the environment {}; the active one is /srv/venv: install \
+         rgunicorn there\n",
+        environment().display()
+    );
+    assert!(outcome.stderr.ends_with(&expected), "{}", outcome.stderr);
+}
+
 #[test]
 fn tools_find_what_they_ask_for() {
     let code = "

@@ -8,7 +8,7 @@ complete -c rgunicorn -s c -l config -r -F -d 'The conf file: PATH, file:PATH or
 complete -c rgunicorn -l venv -x -a '(__fish_complete_directories)' -d 'The virtual environment whose Python runs the application'
 complete -c rgunicorn -s b -l bind -x -d 'The address to listen on; may be given several times'
 complete -c rgunicorn -l backlog -x -d 'Connections the kernel keeps waiting to be accepted'
-complete -c rgunicorn -s w -l workers -x -a 'auto' -d 'The number of worker processes'
+complete -c rgunicorn -s w -l workers -x -a 'auto' -d 'Worker processes; auto: one per CPU'
 complete -c rgunicorn -s k -l worker-class -x -a 'sync gthread' -d 'The type of the workers: sync or gthread'
 complete -c rgunicorn -l threads -x -d 'Requests a worker handles at once, each in a thread of its own'
 complete -c rgunicorn -l worker-connections -x -d 'The most client connections a worker keeps open'
