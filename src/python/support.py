@@ -156,6 +156,13 @@ def without_own(trace):
     return trace
 
 
+def be_traced():
+    """Have the calling thread traced and profiled as `threading` has those that it starts."""
+    for hook, begin in (threading._trace_hook, sys.settrace), (threading._profile_hook, sys.setprofile):
+        if hook is not None:
+            begin(hook)
+
+
 def keep_measurements():
     """Have `coverage run` write down what is measured in this worker.
 

@@ -60,6 +60,15 @@ pub fn name_thread(py: Python<'_>, name: &str) {
     }
 }
 
+/// Lets debuggers, `coverage` and `spew` follow the calling thread, which is not one that Python has started.
+///
+/// # Errors
+/// What they have asked to be called raised.
+pub fn be_traced(py: Python<'_>) -> PyResult<()> {
+    module(py)?.call_method0("be_traced")?;
+    Ok(())
+}
+
 /// The stacks of all threads.
 pub fn stacks(py: Python<'_>) -> String {
     let formatted =

@@ -11,7 +11,7 @@ use super::{FAILED, no_thread, tell_ready};
 use crate::error::panic_text;
 use crate::log;
 use crate::python::wsgi::Wsgi;
-use crate::python::{interpreter, lines, support};
+use crate::python::{interpreter, support};
 use crate::sys::process;
 use crate::sys::ring::Ring;
 use crate::sys::socket;
@@ -64,10 +64,8 @@ fn live(slot: &Slot<'_, '_>, mut app: Wsgi, ended: &Ring) {
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         Python::attach(|py| {
             support::name_thread(py, &format!("slot-{}", slot.index));
-            if slot.seat.config.spew
-                && let Err(error) = lines::follow(py)
-            {
-                tracing::warn!("The lines of a thread cannot be printed: {error}");
+            if let Err(error) = support::be_traced(py) {
+                tracing::warn!("A thread cannot be traced: {error}");
             }
             slot.run(py, &mut app)
         })

@@ -4,10 +4,12 @@ use std::fs;
 
 use nix::sys::signal::Signal;
 
-use crate::harness::cases::on_rgunicorn;
+use crate::harness::cases::{on_both_servers, on_rgunicorn};
 use crate::harness::{Builder, ServerKind};
 
 on_rgunicorn!(written_down_in_the_end);
+
+on_both_servers!(threads_are_traced);
 
 /// What of coverage the server uses. It is running before the server is.
 const COVERAGE: &str = "
@@ -31,6 +33,35 @@ def app(environ, start_response):
     start_response('200 OK', [])
     return [b'measured']
 ";
+
+/// What a debugger does, too.
+const TRACING: &str = "
+import os, sys, threading
+
+seen = []
+
+def trace(frame, event, argument):
+    if frame.f_code.co_name == 'app':
+        seen.append('traced')
+
+def profile(frame, event, argument):
+    if event == 'call' and frame.f_code.co_name == 'app':
+        seen.append('profiled')
+
+threading.settrace(trace)
+threading.setprofile(profile)
+
+def app(environ, start_response):
+    start_response('200 OK', [])
+    return [' '.join(sorted(seen)).encode()]
+";
+
+fn threads_are_traced(kind: ServerKind) {
+    let builder = Builder::new(kind).in_own_dir().file("app.py", TRACING).args(["--threads", "2"]);
+    let mut server = builder.app("app:app").start();
+    assert_eq!(server.get("/").text(), "profiled traced");
+    assert_eq!(server.stop(Signal::SIGTERM), 0);
+}
 
 fn written_down_in_the_end(kind: ServerKind) {
     let builder = Builder::new(kind).in_own_dir().file("coverage.py", COVERAGE);
