@@ -44,8 +44,10 @@ impl Question {
 /// The settings given on a command line, in the table's order, each once.
 #[derive(Debug, Default)]
 pub struct Flags {
-    /// The first positional argument; further ones are ignored.
+    /// The first positional argument.
     pub app: Option<String>,
+    /// Further ones, which mean nothing.
+    pub ignored: Vec<String>,
     pub values: Vec<(&'static str, Value)>,
 }
 
@@ -140,8 +142,9 @@ fn value(arg: Arg, action: ArgAction) -> Arg {
 }
 
 fn flags(matches: &ArgMatches) -> Result<Flags, Error> {
-    let app = matches.get_raw("APP_MODULE").and_then(|mut words| words.next());
-    let app = app.map(|word| utf8(word, "APP_MODULE")).transpose()?;
+    let mut words = matches.get_raw("APP_MODULE").into_iter().flatten();
+    let app = words.next().map(|word| utf8(word, "APP_MODULE")).transpose()?;
+    let ignored = words.map(|word| word.to_string_lossy().into_owned()).collect();
     let mut values = Vec::new();
     for option in options() {
         if matches.value_source(option.name) != Some(clap::parser::ValueSource::CommandLine) {
@@ -170,7 +173,7 @@ fn flags(matches: &ArgMatches) -> Result<Flags, Error> {
         };
         values.push((option.name, value));
     }
-    Ok(Flags { app, values })
+    Ok(Flags { app, ignored, values })
 }
 
 /// What a flag with one value makes of it.

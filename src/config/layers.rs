@@ -143,6 +143,12 @@ impl Config {
         }
         if layers.config.check_config || layers.config.print_config {
             layers.warn_about(&others);
+            for word in &flags.ignored {
+                layers.files.tell(&format!(
+                    "Warning: {} on the command line belongs to nothing and has no effect",
+                    quoted(word)
+                ));
+            }
         }
         let mut config = layers.config;
         config.app = flags.app;
@@ -283,7 +289,7 @@ pub fn read_file(
     files: &mut dyn ConfFile,
 ) -> Result<Vec<(String, Value)>, Error> {
     let named = location.map(|location| ("config", location.into()));
-    let flags = Flags { app: None, values: named.into_iter().collect() };
+    let flags = Flags { values: named.into_iter().collect(), ..Flags::default() };
     match Source::find(&flags, &Flags::default(), start)? {
         Source::None => Ok(Vec::new()),
         Source::Python(location) => Ok(files.load(&location)?.settings),

@@ -87,7 +87,7 @@ mod tests {
             ("file:x.py", Source::Python("file:x.py".into())),
         ] {
             let values = vec![("config", location.into())];
-            let flags = Flags { app: None, values };
+            let flags = Flags { values, ..Flags::default() };
             assert_eq!(Source::find(&flags, &Flags::default(), start.path()).unwrap(), source);
         }
     }

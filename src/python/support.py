@@ -48,6 +48,8 @@ def load(uri, hints=True):
     module_name, colon, expression = uri.partition(":")
     if not colon:
         expression = "application"
+    if hints and not module_name:
+        raise ImportError("%r names no module; the application is MODULE:CALLABLE" % uri)
     if "/" in module_name and os.path.exists(module_name):
         place, file = os.path.split(module_name)
         stem = file.rpartition(".")[0] or file
@@ -66,8 +68,12 @@ def load(uri, hints=True):
         missing = isinstance(error, ModuleNotFoundError) and error.name
         if hints and missing:
             own = (module_name + ".").startswith(missing + ".")
-            where = "in %s (--chdir names another directory)" % os.getcwd() if own else _environment()
-            error.msg = "%s %s" % (error.msg, where)
+            if not own:
+                error.msg += " " + _environment()
+            elif "/" in module_name:
+                error.msg += "; did you mean %r?" % module_name.replace("/", ".")
+            else:
+                error.msg += " in %s (--chdir names another directory)" % os.getcwd()
         raise
     name, args, kwargs = _parse(expression)
     try:

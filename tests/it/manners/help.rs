@@ -57,6 +57,13 @@ fn hints(kind: ServerKind) {
     let (said, _) = loading("other:app", "other.py");
     let sentence = "No module named 'no_such_package' in the environment ";
     assert!(said.contains(sentence) && !said.contains("the active one"), "{said}");
+    for (app, sentence) in [
+        ("other/wsgi:app", "No module named 'other/wsgi'; did you mean 'other.wsgi'?\n"),
+        (":app", "':app' names no module; the application is MODULE:CALLABLE\n"),
+    ] {
+        let (said, _) = loading(app, "other.py");
+        assert!(said.ends_with(sentence), "{said}");
+    }
     let (said, _) = loading("./other.py:app", "other.py");
     assert!(said.contains("did you mean 'other:app', with --chdir .?\n"), "{said}");
     let mistyped = command(kind, &["--wrokers", "3"]);
