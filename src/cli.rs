@@ -116,8 +116,8 @@ fn with_python(
     if config.print_config || config.check_config {
         return Ok(check_config(py, &config));
     }
-    // A new master that takes over from a daemon is one already.
-    if config.daemon && variable("GUNICORN_PID").is_none() {
+    // A new master that takes over from a daemon is one already, and so is one in the place of another version.
+    if config.daemon && variable("GUNICORN_PID").is_none() && !surroundings.is_rescued() {
         if surroundings.is_managed() {
             detach::say(UNDER_A_MANAGER);
         }

@@ -20,6 +20,8 @@ pub struct Commons {
     lifeline: OwnedFd,
     /// Its other end: it closes when the master dies. The master's alone.
     life: Option<Private>,
+    /// The same for workers of another version of the program, which go when there are others.
+    elders: Option<Private>,
 }
 
 impl Commons {
@@ -36,6 +38,7 @@ impl Commons {
             queue: Queue::new()?,
             lifeline,
             life: Some(life.into()),
+            elders: None,
         })
     }
 
@@ -43,10 +46,29 @@ impl Commons {
         self.lifeline.as_fd()
     }
 
+    /// What keeps workers from going.
+    ///
+    /// # Errors
+    /// This is no master.
+    pub fn life(&self) -> io::Result<BorrowedFd<'_>> {
+        let life = self.life.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        Ok(life.as_fd())
+    }
+
+    /// Keeps the workers that watch the other end.
+    pub fn keep_elders(&mut self, life: Option<OwnedFd>) {
+        self.elders = life.map(Private::from);
+    }
+
+    /// Lets them go: others serve.
+    pub fn release_elders(&mut self) {
+        self.elders = None;
+    }
+
     /// In a process just forked: closes what is not for it. It must not be forgotten, else the workers would
     /// not see the master die.
     pub fn leave_master(&mut self) {
-        self.life = None;
+        (self.life, self.elders) = (None, None);
         self.scoreboard.close();
         self.bell.close();
         self.stop_flag.close();
@@ -77,6 +99,7 @@ impl Commons {
             queue: Queue::adopt([record.descriptor()?, record.descriptor()?])?,
             lifeline: record.descriptor()?,
             life: Some(record.descriptor()?.into()),
+            elders: None,
         })
     }
 }

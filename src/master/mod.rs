@@ -16,6 +16,7 @@ mod pidfile;
 mod record;
 mod reload;
 mod renewal;
+mod rescue;
 mod run;
 mod seats;
 mod service;

@@ -5,6 +5,7 @@
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use super::check::fingerprint;
@@ -12,6 +13,7 @@ use super::commons::Commons;
 use super::lanes::Lanes;
 use super::pidfile::PidFile;
 use super::record::{Malformed, Read, Reader, Writer};
+use super::rescue::{self, Rescue};
 use super::run::Master;
 use super::seats::Seats;
 use super::service::Service;
@@ -43,25 +45,38 @@ pub struct Holdings {
     pub statistics: Option<String>,
 }
 
+/// What the program before this one in the process has left.
+pub enum PassedOn {
+    Holdings(Box<Holdings>),
+    /// It was another version.
+    Rescue(Rescue),
+}
+
 impl Holdings {
     /// What the environment holds, if this program is to go on with the work of another one. `take` takes a
     /// variable out of it. Signals arrive from now on, or are held back until they are let through.
     ///
     /// # Errors
-    /// It holds something else.
+    /// It holds something else, and nothing to do without it.
     pub fn read(
         take: &dyn Fn(&str) -> Option<OsString>,
         has_predecessor: bool,
         service: &mut Service,
-    ) -> Result<Option<Self>, Error> {
+    ) -> Result<Option<PassedOn>, Error> {
+        let rescue = Rescue::read(take);
         let Some(text) = take(VARIABLE) else { return Ok(None) };
         let text = text.to_string_lossy();
         let mut record = Reader::new(&text);
-        Self::restore(&mut record, has_predecessor, service).map(Some).map_err(|malformed| {
-            Error::config(format!(
+        match (Self::restore(&mut record, has_predecessor, service), rescue) {
+            (Ok(holdings), rescue) => {
+                rescue.into_iter().for_each(Rescue::close);
+                Ok(Some(PassedOn::Holdings(Box::new(holdings))))
+            }
+            (Err(_), Some(rescue)) => Ok(Some(PassedOn::Rescue(rescue))),
+            (Err(malformed), None) => Err(Error::config(format!(
                 "{VARIABLE} cannot be used: {malformed}. It is for a master that renews itself; remove it."
-            ))
-        })
+            ))),
+        }
     }
 
     fn restore(
@@ -115,7 +130,11 @@ impl Master<'_> {
             environment.push((upgrade::PID.into(), predecessor.pid().to_string().into()));
         }
         environment.push((VARIABLE.into(), record.text().into()));
-        let kept: Vec<_> = record.numbers().chain(descriptors).collect();
+        let sockets = self.sockets.listeners().iter().chain(self.lanes.more()).map(AsFd::as_fd);
+        let (life, activated) = (self.commons.life()?, self.sockets.are_activated());
+        let rescue = Rescue::save(life, sockets, activated, record.numbers())?;
+        environment.push((rescue::VARIABLE.into(), rescue.text().into()));
+        let kept: Vec<_> = record.numbers().chain(rescue.numbers()).chain(descriptors).collect();
         // What comes from now on waits in the process, and what has come in the pipe.
         let blocked = signal::block_all();
         self.host.before_fork();

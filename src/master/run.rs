@@ -38,6 +38,12 @@ pub(super) const FAILED: i32 = 255;
 pub fn run(config: Config, surroundings: Surroundings, host: &mut dyn Host) -> i32 {
     log_configuration(&config);
     tracing::info!("Starting rgunicorn {VERSION}");
+    if surroundings.is_rescued() {
+        tracing::warn!(
+            "The program was replaced by another version while it was to load the application anew: it \
+             starts anew at the same sockets. The workers from before go when others serve."
+        );
+    }
     let pidfile = upgrade::pidfile_path(&config, surroundings.predecessor.is_some());
     let pidfile = match pidfile.as_deref().map(PidFile::create).transpose() {
         Ok(pidfile) => pidfile,
@@ -138,14 +144,19 @@ pub(super) struct Master<'a> {
 impl<'a> Master<'a> {
     fn start(
         config: Config,
-        Surroundings { passed, passed_on, predecessor, service, .. }: Surroundings,
+        Surroundings { passed, passed_on, predecessor, service, elders, .. }: Surroundings,
         host: &'a mut dyn Host,
     ) -> Result<Self, Error> {
         let signals = handle_signals(host)?;
         let workers = usize::try_from(config.workers).unwrap_or(usize::MAX);
         // Room for two reloads in a row whose workers take their time to leave.
         let slots = workers.saturating_mul(4).saturating_add(16).max(64);
-        let commons = Commons::new(slots).map_err(|error| out_of(&error))?;
+        let mut commons = Commons::new(slots).map_err(|error| out_of(&error))?;
+        if elders.is_some() {
+            // The program before this one has held them back.
+            signal::unblock_all();
+        }
+        commons.keep_elders(elders);
         forms::check_identity(&config)?;
         let mut sockets = if passed_on.is_empty() {
             Sockets::open(&passed, &config.bind, forms::sockets(&config))?

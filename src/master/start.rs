@@ -1,9 +1,10 @@
 //! What the process that started the server has prepared for it.
 
 use std::ffi::OsString;
-use std::os::fd::RawFd;
+use std::os::fd::{OwnedFd, RawFd};
 
-use super::renewal::Holdings;
+use super::renewal::{Holdings, PassedOn};
+use super::rescue::Rescue;
 use super::service::Service;
 use super::upgrade::{self, Predecessor};
 use super::watch::Watch;
@@ -23,6 +24,8 @@ pub struct Surroundings {
     read: Vec<&'static str>,
     /// The work that this program is to go on with.
     pub(super) holdings: Option<Box<Holdings>>,
+    /// What keeps the workers of a program whose work this one cannot go on with.
+    pub(super) elders: Option<OwnedFd>,
 }
 
 impl Surroundings {
@@ -49,13 +52,32 @@ impl Surroundings {
         }
         let mut service = Service::read(variable, pid, predecessor.is_none());
         read.extend(service.variables());
-        let holdings = Holdings::read(take, predecessor.is_some(), &mut service)?.map(Box::new);
-        if holdings.is_some() {
+        let before = Holdings::read(take, predecessor.is_some(), &mut service)?;
+        if before.is_some() {
             // Some may be left of how the program before this one was started.
             read.extend(inherit::VARIABLES);
         }
         let passed = passed.unwrap_or_default();
-        Ok(Self { passed, predecessor, passed_on, service, read, holdings })
+        let mut surroundings =
+            Self { passed, predecessor, passed_on, service, read, ..Self::default() };
+        match before {
+            Some(PassedOn::Holdings(holdings)) => surroundings.holdings = Some(holdings),
+            Some(PassedOn::Rescue(rescue)) => surroundings.rescue(rescue),
+            None => {}
+        }
+        Ok(surroundings)
+    }
+
+    /// The sockets are there, and nothing else.
+    fn rescue(&mut self, mut rescue: Rescue) {
+        let sockets = rescue.take_sockets();
+        if rescue.activated {
+            self.passed = sockets.into_iter().map(|fd| Passed { fd, name: None }).collect();
+            self.passed_on.clear();
+        } else {
+            self.passed_on = sockets;
+        }
+        self.elders = Some(rescue.life);
     }
 
     /// The variables that were read and that no process after this one must read again.
@@ -66,6 +88,11 @@ impl Surroundings {
     /// Whether this program goes on with the work of another one in the same process.
     pub fn is_renewed(&self) -> bool {
         self.holdings.is_some()
+    }
+
+    /// Whether it starts anew in a process that had another program.
+    pub fn is_rescued(&self) -> bool {
+        self.elders.is_some()
     }
 
     /// Does something that may take a while, during which workers that are there are watched, and the service

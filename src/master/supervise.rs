@@ -8,7 +8,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::run::{Master, now};
 use super::sight::sights;
-use super::state::{Action, Event, Level};
+use super::state::{Action, Event, Level, Standing};
 use super::upgrade::Predecessor;
 use crate::config::ProxyMode;
 use crate::log;
@@ -48,6 +48,9 @@ impl Master<'_> {
             self.service.beat(now());
             self.grant_wishes();
             self.look();
+            if self.state.standing() == Standing::Serving {
+                self.commons.release_elders();
+            }
             if self.predecessor.as_ref().is_some_and(Predecessor::has_ended) {
                 self.tell(Event::PredecessorEnded);
             }

@@ -5,6 +5,7 @@ mod forms;
 mod loading;
 mod offspring;
 mod trouble;
+mod versions;
 
 use std::fs;
 
