@@ -26,6 +26,9 @@ const FULL: Duration = Duration::from_millis(5);
 /// What is late by less than this is not late.
 const UNNOTICED: Duration = Duration::from_secs(1);
 
+/// Signals that end the server.
+const ENDS: [Signal; 3] = [Signal::TERM, Signal::INT, Signal::QUIT];
+
 /// How often to ask whether the predecessor has ended, where nothing tells.
 const TO_ASK: Duration = Duration::from_secs(1);
 
@@ -47,6 +50,13 @@ impl Master<'_> {
             self.sleep();
             self.service.beat(now());
             self.grant_wishes();
+            let pipe = self.signals;
+            let (ends, mut signals): (Vec<Signal>, Vec<Signal>) =
+                std::iter::from_fn(|| pipe.read()).partition(|signal| ENDS.contains(signal));
+            // Terminals and service managers send them to the workers as well, who then need not be replaced.
+            for signal in ends {
+                self.tell(Event::Signal(signal));
+            }
             self.look();
             if self.state.standing() == Standing::Serving {
                 self.commons.release_elders();
@@ -54,8 +64,6 @@ impl Master<'_> {
             if self.predecessor.as_ref().is_some_and(Predecessor::has_ended) {
                 self.tell(Event::PredecessorEnded);
             }
-            let pipe = self.signals;
-            let mut signals: Vec<Signal> = std::iter::from_fn(|| pipe.read()).collect();
             // The kernel delivers by number. Who has ended counts no more when others are acted on.
             signals.sort_by_key(|signal| *signal != Signal::CHLD);
             for signal in signals {

@@ -189,12 +189,29 @@ pub fn in_application<R>(call: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Brackets the import of the application.
-pub fn in_import<R>(load: impl FnOnce() -> R) -> R {
+/// Brackets the import of the application in a worker.
+pub fn in_worker<R>(load: impl FnOnce() -> R) -> R {
+    in_import(|| {
+        repeat();
+        load()
+    })
+}
+
+fn in_import<R>(load: impl FnOnce() -> R) -> R {
     LOADING.store(true, Ordering::Relaxed);
     let result = in_application(load);
     LOADING.store(false, Ordering::Relaxed);
     result
+}
+
+/// Has the signals that have come too early to interrupt anything do so now.
+fn repeat() {
+    let Some(pipe) = Pipe::of_process() else { return };
+    let early: Vec<Signal> = std::iter::from_fn(|| pipe.read()).collect();
+    for signal in early {
+        signal::push(signal);
+        interrupt(signal.raw());
+    }
 }
 
 /// What ends the import of an application by a master that has workers: the end of the server, and another

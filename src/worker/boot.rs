@@ -144,7 +144,7 @@ fn boot<'a>(
     signals::install(py, hooks.cloned())?;
     *reloader = config.reload.then(|| start_reloader(config, hooks)).transpose()?;
     // Code of the user, for which a stop need not wait.
-    let app = signals::in_import(|| load(py, seat, app, hooks, reloader.as_ref()))?;
+    let app = signals::in_worker(|| load(py, seat, app, hooks, reloader.as_ref()))?;
     let settings = Settings {
         multithread: config.is_threaded(),
         multiprocess: config.workers > 1,

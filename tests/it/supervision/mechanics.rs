@@ -30,6 +30,8 @@ on_rgunicorn!(
     a_stop_waits_for_first_requests,
     a_quick_stop_does_not_wait_for_a_slow_client,
     a_quick_stop_does_not_wait_for_an_import,
+    a_stop_of_all_processes_forks_none,
+    a_stop_before_the_import_is_not_overlooked,
     a_worker_on_its_way_out_is_not_killed_by_signals
 );
 
@@ -223,4 +225,35 @@ fn a_quick_stop_does_not_wait_for_an_import(kind: ServerKind) {
     assert_eq!(server.stop(Signal::SIGINT), 0);
     let log = server.log.wait_end(BOUND);
     assert!(log.contains("Worker exiting") && !log.contains("was sent"), "{log}");
+}
+
+/// Terminals and service managers signal the workers too.
+fn a_stop_of_all_processes_forks_none(kind: ServerKind) {
+    let mut server = Builder::new(kind).app("supervised:app").args(["-w", "2"]).start_ready(2);
+    // However late the master gets to it.
+    server.signal(Signal::SIGSTOP);
+    for worker in server.workers() {
+        process::signal(worker, Signal::SIGTERM);
+    }
+    until(BOUND, "the workers to end", || server.workers().is_empty().then_some(()));
+    server.signal(Signal::SIGTERM);
+    server.signal(Signal::SIGCONT);
+    assert_eq!(server.wait_exit(BOUND).code(), Some(0));
+    assert_eq!(server.log.text().matches("Booting worker with pid").count(), 2);
+}
+
+/// In a worker that has just been forked nothing can be interrupted yet.
+fn a_stop_before_the_import_is_not_overlooked(kind: ServerKind) {
+    let conf = "import os, signal\n\
+                def post_fork(server, worker):\n    \
+                if worker.age == 1: os.kill(os.getpid(), signal.SIGTERM)\n";
+    let app = "import os\nprint('note: imported in', os.getpid(), flush=True)\n\
+               def app(environ, start_response):\n    \
+               start_response('200 OK', [])\n    return [str(os.getpid()).encode()]\n";
+    let builder = Builder::new(kind).in_own_dir().file("gunicorn.conf.py", conf);
+    let mut server = builder.file("app.py", app).app("app:app").start();
+    let answered = server.get("/").text();
+    assert_eq!(server.out.text(), format!("note: imported in {answered}\n"));
+    assert_eq!(server.log.text().matches("Worker exiting").count(), 1);
+    assert_eq!(server.stop(Signal::SIGTERM), 0);
 }
