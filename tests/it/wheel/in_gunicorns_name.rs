@@ -28,6 +28,10 @@ from gunicorn.app.base import BaseApplication
 found = importlib.metadata.version('gunicorn')
 assert found == gunicorn.__version__ == '27.0.1', found
 assert [d.version for d in importlib.metadata.distributions(name='gunicorn')][0] == found
+# As pip looks for what it is to remove.
+each = [d for place in sys.path for d in importlib.metadata.distributions(path=[place])]
+installed = [d.files for d in each if d.metadata['Name'] == 'gunicorn']
+assert any(installed) == INSTALLED and all(installed) == INSTALLED, installed
 print(gunicorn.SERVER)
 ";
 
@@ -42,7 +46,9 @@ fn with_the_name() -> &'static Path {
 
 fn ask(variables: &[(&str, &str)]) -> Output {
     let mut python = Command::new(with_the_name().join("bin/python"));
-    python.args(["-c", ASK]).env_remove("RGUNICORN_AS_GUNICORN");
+    let installed = variables.iter().any(|(name, _)| *name == "PYTHONPATH");
+    let ask = ASK.replace("INSTALLED", if installed { "True" } else { "False" });
+    python.args(["-c", &ask]).env_remove("RGUNICORN_AS_GUNICORN");
     python.envs(variables.iter().copied()).output().expect("there is a python")
 }
 

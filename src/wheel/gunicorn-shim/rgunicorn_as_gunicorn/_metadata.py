@@ -1,5 +1,6 @@
 """What `importlib.metadata` says of gunicorn."""
 
+import sys
 from importlib.metadata import Distribution, DistributionFinder, MetadataPathFinder, distribution
 
 # The one whose behaviour rgunicorn has.
@@ -21,9 +22,15 @@ class Gunicorn(Distribution):
 
 
 def distributions(context, wanted):
-    """The distribution, unless the real one is there and ours is not wanted."""
-    path = {} if context is None else {"path": context.path}
-    real = DistributionFinder.Context(name="gunicorn", **path)
-    if not wanted and any(True for _ in MetadataPathFinder.find_distributions(real)):
+    """The distribution, unless the real one is there and ours is not wanted. Whoever lists all there are, as pip
+    does before it removes one, is told of the real one only."""
+    if is_installed(context) and not (wanted and getattr(context, "name", None)):
         return []
     return [Gunicorn()]
+
+
+def is_installed(context):
+    """Whether gunicorn itself is, here or where somebody looks: pip asks about one directory at a time."""
+    places = sys.path + list(getattr(context, "path", ()))
+    real = DistributionFinder.Context(name="gunicorn", path=places)
+    return any(True for _ in MetadataPathFinder.find_distributions(real))
