@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 
 use crate::cli::{self, Home, Launch};
 use crate::python::compat;
+use crate::sys::fd;
 
 /// Puts the functions into the module.
 ///
@@ -47,6 +48,8 @@ fn enter(
     program: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<i32> {
     require_gil(sys)?;
+    // Otherwise they stay closed.
+    let _ = fd::fill_standard_streams();
     let again::Commands { again, itself } = again::commands(sys)?;
     let (again, itself, home) = (&again, &itself, Home::Found);
     Ok(cli::enter(&Launch { options, again, itself, program, home }))

@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, RawFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::fcntl::{self, FcntlArg, FdFlag, OFlag, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::stat::Mode;
 
 /// Makes the number `target` stand for the open file of `source`, in one step: whoever writes to
 /// `target` meanwhile reaches the old file or the new one (`dup3(2)`). The standard streams stay
@@ -101,6 +102,24 @@ pub fn open_across_exec() -> io::Result<Vec<RawFd>> {
 fn open() -> io::Result<Vec<RawFd>> {
     let entries = std::fs::read_dir("/proc/self/fd")?;
     Ok(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+}
+
+/// Opens /dev/null in the place of standard streams that are closed, so that nothing else gets their numbers. A
+/// program in Rust begins with that, one in Python does not.
+///
+/// # Errors
+/// There is no /dev/null.
+pub fn fill_standard_streams() -> io::Result<()> {
+    for number in 0..=libc::STDERR_FILENO {
+        // SAFETY: fcntl reports a number that is not open as an error.
+        if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
+            // The lowest number that is free, which is this one. It stays for the life of the process, and of
+            // programs that it starts.
+            let null = fcntl::open("/dev/null", OFlag::O_RDWR, Mode::empty())?;
+            let _ = null.into_raw_fd();
+        }
+    }
+    Ok(())
 }
 
 /// Raises the limit of open descriptors to the most the process may have (`RLIMIT_NOFILE`).

@@ -81,6 +81,19 @@ fn it_refuses_to_run_without_the_interpreters_lock() {
     }
 }
 
+/// As by Airflow, when it runs in the background: nothing of the server's takes their place.
+#[test]
+fn standard_input_may_be_closed() {
+    let builder = builder(environment(), &["rgunicorn"]);
+    let closing = builder.first("set -- sh -c 'exec \"$@\" <&-' sh \"$@\"");
+    let mut server = closing.file("app.py", APP).app("app:app").start();
+    assert_eq!(server.get("/").status, 200);
+    for pid in [server.pid(), server.workers()[0]] {
+        assert_eq!(process::descriptor(pid, 0), "/dev/null");
+    }
+    assert_eq!(server.stop(Signal::SIGTERM), 0);
+}
+
 #[test]
 fn its_exit_statuses_are_those_of_the_process() {
     let run = |args: &[&str]| {
