@@ -1,4 +1,5 @@
-//! Tests with the programs that sites are deployed with, and with the very files of `examples/`.
+//! Tests with the programs that sites are deployed with, and with the very files of `examples/`; and with a tool
+//! that starts its server by itself.
 //!
 //! They need packages of Debian and the rights of root; `tests/system/run` installs those packages and runs them.
 //! They are ignored otherwise, so that `cargo test` needs neither.
@@ -23,8 +24,11 @@ mod dockerfile;
 mod example;
 mod haproxy;
 mod heroku;
+#[path = "../it/wheel/install.rs"]
+mod install;
 mod kubernetes;
 mod libpython;
+mod mlflow;
 mod nginx;
 mod program;
 mod root;

@@ -18,13 +18,20 @@ pub struct Program {
     child: Child,
     /// Its stdout.
     pub out: Output,
-    log: Output,
+    /// Its stderr.
+    pub log: Output,
 }
 
 impl Program {
     /// Starts it and waits until it takes connections at `addr`.
     #[track_caller]
     pub fn start(command: &mut Command, addr: SocketAddr) -> Self {
+        Self::start_within(BOUND, command, addr)
+    }
+
+    /// The same with one that may take longer.
+    #[track_caller]
+    pub fn start_within(bound: Duration, command: &mut Command, addr: SocketAddr) -> Self {
         let name = command.get_program().to_string_lossy().into_owned();
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut child = command.spawn().unwrap_or_else(|error| {
@@ -33,7 +40,7 @@ impl Program {
         let log = Output::capture(child.stderr.take().expect("stderr is piped"));
         let out = Output::capture(child.stdout.take().expect("stdout is piped"));
         let mut program = Self { child, out, log };
-        until(BOUND, &format!("{name} to listen at {addr}"), || {
+        until(bound, &format!("{name} to listen at {addr}"), || {
             if let Ok(Some(status)) = program.child.try_wait() {
                 panic!("{name} ended with {status}:\n{}", program.log.text());
             }
@@ -44,17 +51,33 @@ impl Program {
 }
 
 impl Program {
+    pub fn pid(&self) -> i32 {
+        self.child.id().cast_signed()
+    }
+
+    /// Sends a signal to it and all that it has started, as terminals and service managers do, and waits
+    /// for the end of all.
+    #[track_caller]
+    pub fn stop_all(&mut self, signal: Signal) {
+        let group = self.pid();
+        process::signal_group(group, signal);
+        until(BOUND, "the program to end", || self.child.try_wait().expect("it is a child"));
+        until(BOUND, "what it has started to end", || {
+            process::members(group).is_empty().then_some(())
+        });
+    }
+
     /// Sends TERM and waits for the end.
     #[track_caller]
     pub fn stop(&mut self) {
-        process::signal(self.child.id().cast_signed(), Signal::SIGTERM);
+        process::signal(self.pid(), Signal::SIGTERM);
         until(BOUND, "the program to end", || self.child.try_wait().expect("it is a child"));
     }
 }
 
 impl Drop for Program {
     fn drop(&mut self) {
-        let group = self.child.id().cast_signed();
+        let group = self.pid();
         if matches!(self.child.try_wait(), Ok(None)) {
             process::signal(group, Signal::SIGTERM);
             poll(Duration::from_secs(3), || {
