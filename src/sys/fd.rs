@@ -24,13 +24,14 @@ pub fn redirect(target: BorrowedFd<'_>, source: BorrowedFd<'_>) -> io::Result<()
     Ok(())
 }
 
-/// A duplicate of descriptor `number`, closed on exec: `F_DUPFD_CLOEXEC` of fcntl(2).
+/// A duplicate of descriptor `number`, closed on exec: `F_DUPFD_CLOEXEC` of fcntl(2). It never takes the
+/// place of a standard stream that is closed.
 ///
 /// # Errors
 /// `EBADF` if there is no such descriptor, `EMFILE` if there is no room for another.
 pub fn duplicate(number: RawFd) -> io::Result<File> {
     // SAFETY: fcntl reports a bad descriptor as an error; nothing is read or written through it.
-    let copy = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 0) };
+    let copy = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, libc::STDERR_FILENO + 1) };
     if copy < 0 {
         return Err(io::Error::last_os_error());
     }
@@ -225,6 +226,15 @@ mod tests {
         copy.set_len(5).unwrap();
         assert_eq!(file.metadata().unwrap().len(), 5);
         assert!(duplicate(-1).is_err());
+    }
+
+    #[test]
+    fn a_duplicate_is_no_standard_stream() {
+        alone("sys::fd::tests::a_duplicate_is_no_standard_stream", || {
+            let file = tempfile::tempfile().unwrap();
+            nix::unistd::close(libc::STDIN_FILENO).unwrap();
+            assert!(duplicate(file.as_raw_fd()).unwrap().as_raw_fd() > libc::STDERR_FILENO);
+        });
     }
 
     #[test]
