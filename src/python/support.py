@@ -64,16 +64,8 @@ def load(uri, hints=True):
             raise ImportError(
                 "Failed to find application, did you mean '%s:%s'?" % (stem, expression)
             ) from None
-        # The application's own module, or a package it is in; not one that it imports.
-        missing = isinstance(error, ModuleNotFoundError) and error.name
-        if hints and missing:
-            own = (module_name + ".").startswith(missing + ".")
-            if not own:
-                error.msg += " " + _environment()
-            elif "/" in module_name:
-                error.msg += "; did you mean %r?" % module_name.replace("/", ".")
-            else:
-                error.msg += " in %s (--chdir names another directory)" % os.getcwd()
+        if hints and isinstance(error, ModuleNotFoundError) and error.name:
+            error.msg += _where(module_name, error.name)
         raise
     name, args, kwargs = _parse(expression)
     try:
@@ -92,11 +84,20 @@ def load(uri, hints=True):
     return app
 
 
-def _environment():
-    """Where a package was looked for: perhaps not where whoever misses it has installed it."""
-    where = "in the environment %s" % sys.prefix
+def _where(application, missing):
+    """Where a module was looked for: perhaps not where whoever misses it has it."""
+    here = os.getcwd()
+    # The application's own module, or a package it is in; not one that it imports.
+    if (application + ".").startswith(missing + "."):
+        if "/" in application:
+            return "; did you mean %r?" % application.replace("/", ".")
+        return " in %s (--chdir names another directory)" % here
+    if missing.rpartition(".")[0] in sys.modules:
+        # A part of a package that has been found.
+        return ""
+    where = " in %s or the environment %s" % (here, sys.prefix)
     if sys.prefix == sys.base_prefix:
-        where = "in the Python of %s, as no virtual environment is used" % sys.prefix
+        where = " in %s or the Python of %s, as no virtual environment is used" % (here, sys.prefix)
     active = os.environ.get("VIRTUAL_ENV")
     if active and os.path.realpath(active) != os.path.realpath(sys.prefix):
         where += "; the active one is %s" % active

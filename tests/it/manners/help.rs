@@ -54,9 +54,13 @@ fn hints(kind: ServerKind) {
     let (said, place) = loading("shop.wsgi:app", "other.py");
     let sentence = format!("No module named 'shop' in {} (--chdir names", place.display());
     assert!(said.contains(&sentence), "{said}");
-    let (said, _) = loading("other:app", "other.py");
-    let sentence = "No module named 'no_such_package' in the environment ";
-    assert!(said.contains(sentence) && !said.contains("the active one"), "{said}");
+    let (said, place) = loading("other:app", "other.py");
+    let sentence =
+        format!("No module named 'no_such_package' in {} or the environment ", place.display());
+    assert!(said.contains(&sentence) && !said.contains("the active one"), "{said}");
+    let builder = Builder::new(kind).in_own_dir().file("shop.py", "import email.no_such_part\n");
+    let said = builder.app("shop:app").args(["--check-config"]).run().stderr;
+    assert!(said.ends_with("No module named 'email.no_such_part'\n"), "{said}");
     for (app, sentence) in [
         ("other/wsgi:app", "No module named 'other/wsgi'; did you mean 'other.wsgi'?\n"),
         (":app", "':app' names no module; the application is MODULE:CALLABLE\n"),
