@@ -1,13 +1,23 @@
 //! Requests that never end.
 
+use std::time::{Duration, Instant};
+
 use nix::sys::signal::Signal;
 
 use crate::harness::cases::{on_both_servers, on_rgunicorn};
+use crate::harness::load::Load;
 use crate::harness::{BOUND, Builder, ServerKind, process, until};
 
-on_both_servers!(stuck_request, deaf_worker, idle_worker, grace, impatience);
+on_both_servers!(
+    stuck_request,
+    deaf_worker,
+    idle_worker,
+    grace,
+    impatience,
+    a_master_that_is_held_up_by_its_logger
+);
 
-on_rgunicorn!(held_interpreter);
+on_rgunicorn!(held_interpreter, nobody_is_blamed_for_a_pause_of_all);
 
 /// The worker is replaced, and with rgunicorn the log tells what it was doing.
 fn stuck_request(kind: ServerKind) {
@@ -106,4 +116,64 @@ fn impatience(kind: ServerKind) {
     server.log.wait_for("Quick shutdown requested");
     assert_eq!(server.wait_exit(BOUND).code(), Some(0));
     until(BOUND, "the worker to end", || (!process::is_alive(worker)).then_some(()));
+}
+
+/// It kills nobody for that, and forgets no signal.
+fn a_master_that_is_held_up_by_its_logger(kind: ServerKind) {
+    const CONF: &str = "import logging, os, time
+from gunicorn.glogging import Logger
+master = os.getpid()
+class Slow(logging.Handler):
+    def emit(self, record):
+        if os.getpid() == master:
+            time.sleep(0.5)
+class SlowLogger(Logger):
+    def setup(self, cfg):
+        super().setup(cfg)
+        self.error_log.addHandler(Slow())
+logger_class = SlowLogger
+timeout = 2
+";
+    let builder = Builder::new(kind).file("gunicorn.conf.py", CONF);
+    let begun = builder.dir().join("begun");
+    let mut server = builder.env("BEGUN", begun).start_ready(2);
+    let load = Load::start(server.addr, 4);
+    let mark = server.log.mark();
+    let signals = [
+        (Signal::SIGTTIN, "ttin"),
+        (Signal::SIGHUP, "hup"),
+        (Signal::SIGUSR1, "usr1"),
+        (Signal::SIGTTOU, "ttou"),
+        (Signal::SIGWINCH, "winch"),
+    ];
+    for (signal, _) in signals {
+        server.signal(signal);
+    }
+    for (_, name) in signals {
+        server.log.wait_for_since(mark, &format!("Handling signal: {name}"));
+    }
+    load.wait_more(20);
+    let tally = load.finish();
+    assert!(tally.failures.is_empty() || !kind.is_rgunicorn(), "{:?}", tally.failures);
+    assert_eq!(server.stop(Signal::SIGTERM), 0);
+    assert!(!server.log.text().contains("WORKER TIMEOUT"));
+}
+
+/// As when a container is frozen, or a machine rests.
+fn nobody_is_blamed_for_a_pause_of_all(kind: ServerKind) {
+    let server = Builder::new(kind).args(["-t", "2"]).start_ready(2);
+    let mut client = server.connect();
+    client.send("GET /sleep?1 HTTP/1.1\r\nHost: a\r\n\r\n");
+    server.log.wait_for("note: sleeping in ");
+    process::signal_group(server.pid(), Signal::SIGSTOP);
+    let begin = Instant::now();
+    until(BOUND, "more than the timeout", || {
+        (begin.elapsed() > Duration::from_millis(3500)).then_some(())
+    });
+    process::signal_group(server.pid(), Signal::SIGCONT);
+    assert_eq!(client.response().status, 200);
+    assert!(!server.log.text().contains("WORKER TIMEOUT"));
+    // It is timed as ever afterwards.
+    client.send("GET /sleep?600 HTTP/1.1\r\nHost: a\r\n\r\n");
+    server.log.wait_for("WORKER TIMEOUT");
 }
