@@ -191,10 +191,10 @@ fn load(
     if let Some(reloader) = reloader {
         reloader.loaded(py, places);
     }
-    if let Some(hooks) = hooks {
-        hooks.post_worker_init(py, &app)?;
+    match hooks {
+        Some(hooks) => Ok(hooks.post_worker_init(py, &app)?),
+        None => Ok(app),
     }
-    Ok(app)
 }
 
 /// Becomes the user that the application is to run as, before any of its code is loaded.

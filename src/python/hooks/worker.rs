@@ -72,11 +72,12 @@ impl WorkerHooks {
         Ok((!app.is_none(py)).then_some(app))
     }
 
-    /// `post_worker_init`: the application is loaded.
+    /// `post_worker_init`: the application is loaded. Returns what is to be served, which the hook may have
+    /// wrapped.
     ///
     /// # Errors
     /// See [`Self::post_fork`].
-    pub fn post_worker_init(&self, py: Python<'_>, app: &Py<PyAny>) -> PyResult<()> {
+    pub fn post_worker_init(&self, py: Python<'_>, app: &Py<PyAny>) -> PyResult<Py<PyAny>> {
         self.server.getattr(py, "app")?.setattr(py, "callable", app)?;
         self.worker.setattr(py, "wsgi", app)?;
         if let Some(hook) = &self.functions.post_worker_init {
@@ -84,7 +85,8 @@ impl WorkerHooks {
             self.follow(py)?;
             called?;
         }
-        self.worker.setattr(py, "booted", true)
+        self.worker.setattr(py, "booted", true)?;
+        self.worker.getattr(py, "wsgi")
     }
 
     /// How many requests the worker takes before it retires: what hooks have left in its object.

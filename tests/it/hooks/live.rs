@@ -12,6 +12,7 @@ on_both_servers!(
     limits_set_by_hooks,
     signals_to_workers,
     applications_loaded_by_hooks,
+    applications_wrapped_by_hooks,
     objects,
     masters_know_each_other,
 );
@@ -166,6 +167,22 @@ fn applications_loaded_by_hooks(kind: ServerKind) {
     );
     record.wait("wsgi True", 1);
     assert_eq!(record.of_process(server.pid()), ["app app"]);
+}
+
+/// What a hook wraps around the application is served.
+fn applications_wrapped_by_hooks(kind: ServerKind) {
+    let (server, record) = serve(
+        kind,
+        "def post_worker_init(worker):\n    \
+         inner = worker.wsgi\n    \
+         def wrapped(environ, start_response):\n        \
+         put('wrapped', environ['PATH_INFO'], worker.app.callable is inner)\n        \
+         return inner(environ, start_response)\n    \
+         worker.wsgi = wrapped\n",
+        &[],
+    );
+    server.get("/pid");
+    record.wait("wrapped /pid True", 1);
 }
 
 /// Two masters at the same sockets (USR2), of which either may be the one to stay.
