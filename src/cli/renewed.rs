@@ -13,9 +13,12 @@ use crate::python::{conf, logging, signals};
 /// Goes on, and returns the exit status.
 pub fn run(py: Python<'_>, program: &mut Program, mut surroundings: Surroundings) -> i32 {
     let variables = surroundings.variables();
+    let has_predecessor = surroundings.has_predecessor();
     let (config, unable) = surroundings.meanwhile(|| {
         signals::in_master(py, &master::SIGNALS, || match configure(py, program, &variables) {
             Ok(config) => {
+                // Not only when the application is there, which may take long.
+                master::show_title(&config, has_predecessor);
                 let loaded = program.preload(py, &config);
                 let unable = loaded.err().map(|error| Unable::Application(explain(py, error)));
                 (config, unable)

@@ -36,3 +36,4 @@ pub use child::MASTER_SIGNALS as SIGNALS;
 pub use forms::check_identity;
 pub use run::{Unable, resume, run};
 pub use start::Surroundings;
+pub use upgrade::show_title;

@@ -90,6 +90,11 @@ impl Surroundings {
         self.holdings.is_some()
     }
 
+    /// Whether there is another master, which has started this one.
+    pub fn has_predecessor(&self) -> bool {
+        self.predecessor.is_some()
+    }
+
     /// Whether it starts anew in a process that had another program.
     pub fn is_rescued(&self) -> bool {
         self.elders.is_some()

@@ -98,15 +98,24 @@ pub fn pidfile_path(config: &Config, has_predecessor: bool) -> Option<String> {
     config.pidfile.as_ref().map(|path| format!("{path}{second}"))
 }
 
+fn name(config: &Config, has_predecessor: bool) -> String {
+    let second = if has_predecessor { SECOND } else { "" };
+    format!("{}{second}", config.title())
+}
+
+/// Gives a master its title.
+pub fn show_title(config: &Config, has_predecessor: bool) {
+    proctitle::set(&format!("gunicorn: master [{}]", name(config, has_predecessor)));
+}
+
 impl Master<'_> {
     /// What the processes of this master are called.
     pub(super) fn name(&self, config: &Config) -> String {
-        let second = if self.predecessor.is_some() { SECOND } else { "" };
-        format!("{}{second}", config.title())
+        name(config, self.predecessor.is_some())
     }
 
     pub(super) fn show_title(&self, config: &Config) {
-        proctitle::set(&format!("gunicorn: master [{}]", self.name(config)));
+        show_title(config, self.predecessor.is_some());
     }
 
     pub(super) fn pidfile_of(&self, config: &Config) -> Option<String> {

@@ -34,6 +34,7 @@ fn hold(server: &Server, name: &str) {
     server.log.wait_for_since(mark, if name == "hold" { "note: held" } else { "note: deaf" });
     // The old workers serve.
     assert!(server.get("/").text().starts_with("old "));
+    assert_eq!(process::title(server.pid()), "gunicorn: master [changing:app]");
 }
 
 fn release(server: &Server) {
