@@ -34,7 +34,8 @@ fn titles_set_by_others(kind: ServerKind) {
             .file("app.py", APP)
             .app("app:app");
         let dir = builder.dir().to_owned();
-        let mut server = builder.env("PYTHONPATH", dir).start();
+        // An ordinary user's processes have room for titles where the environment was.
+        let mut server = builder.env("PYTHONPATH", dir).env("ROOM", "x".repeat(1000)).start();
         let facts = "('[ready] gunicorn: worker [own]', '[ready] gunicor', 'setproctitle', 'SourceFileLoader')";
         assert_eq!(server.get("/").text(), facts, "{early:?}");
         let title = format!("served{}", " one".repeat(100));
