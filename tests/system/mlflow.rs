@@ -60,17 +60,24 @@ impl Site {
         let port = addr.port().to_string();
         let mut server = self.command("mlflow");
         server.args(["server", "--port", &port]).args(options).env("RGUNICORN_AS_GUNICORN", told);
-        Program::start_within(BOUND, &mut server, addr)
+        let server = Program::start_within(BOUND, &mut server, addr);
+        until(BOUND, "an answer", || {
+            let mut client = Client::try_connect(addr).ok()?;
+            client.try_send("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").ok()?;
+            client.try_response("GET").ok()
+        });
+        server
     }
 }
 
 /// The master that it has started, which has so many workers.
 #[track_caller]
 fn master(server: &Program, workers: usize) -> i32 {
-    let title = "gunicorn: master [mlflow.server:app]";
-    let mut found = process::members(server.pid()).into_iter();
-    let found = found.find(|pid| process::title(*pid) == title);
-    let master = found.expect("rgunicorn sets titles without the package setproctitle");
+    // It listens before it has a title, which it sets without the package setproctitle.
+    let master = until(BOUND, "the title of the master", || {
+        let mut members = process::members(server.pid()).into_iter();
+        members.find(|pid| process::title(*pid) == "gunicorn: master [mlflow.server:app]")
+    });
     until(BOUND, "its workers", || (process::children(master).len() == workers).then_some(()));
     master
 }
