@@ -152,10 +152,8 @@ impl<'a> Master<'a> {
         // Room for two reloads in a row whose workers take their time to leave.
         let slots = workers.saturating_mul(4).saturating_add(16).max(64);
         let mut commons = Commons::new(slots).map_err(|error| out_of(&error))?;
-        if elders.is_some() {
-            // The program before this one has held them back.
-            signal::unblock_all();
-        }
+        // The program before this one has held them back, or whoever has started it.
+        signal::unblock_all();
         commons.keep_elders(elders);
         forms::check_identity(&config)?;
         let mut sockets = if passed_on.is_empty() {

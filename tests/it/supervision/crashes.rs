@@ -9,7 +9,7 @@ use crate::harness::{BOUND, Builder, Server, ServerKind, process, until};
 
 on_both_servers!(deaths_inside_a_request, recycling);
 
-on_rgunicorn!(crash_loops_back_off);
+on_rgunicorn!(crash_loops_back_off, signals_held_back_by_the_parent);
 
 /// Request that kills its worker, what the master says about it.
 const DEATHS: &[(&str, &str)] = &[
@@ -81,6 +81,18 @@ fn crash_loops_back_off(kind: ServerKind) {
         fs::write(&file, FINE).expect("the file is writable");
         assert_eq!(server.get("/").text(), "fine");
     }
+}
+
+/// What whoever starts the server holds back would stay so: no worker's death would be noticed, and nothing
+/// would stop it.
+fn signals_held_back_by_the_parent(kind: ServerKind) {
+    let builder = Builder::new(kind).first("set -- env --block-signal \"$@\"");
+    let mut server = builder.start_ready(2);
+    let killed = server.wait_workers(2)[0];
+    process::signal(killed, Signal::SIGKILL);
+    server.log.wait_for(&format!("Worker (pid:{killed}) was sent SIGKILL!"));
+    server.log.wait_for_count("Booting worker with pid", 3);
+    assert_eq!(server.stop(Signal::SIGTERM), 0);
 }
 
 fn boots(server: &Server, mark: usize) -> usize {
