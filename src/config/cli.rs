@@ -46,7 +46,7 @@ impl Question {
 pub struct Flags {
     /// The first positional argument.
     pub app: Option<String>,
-    /// Further ones, which mean nothing.
+    /// Those right behind it, which mean nothing.
     pub ignored: Vec<String>,
     pub values: Vec<(&'static str, Value)>,
 }
@@ -66,9 +66,16 @@ impl Flags {
 /// # Errors
 /// In argparse's form: the usage line and `rgunicorn: error: ...`, exit status 2.
 pub fn parse(args: &[OsString]) -> Result<Parsed, Error> {
+    let stray = words::stray(args);
     let args = words::written_out(args).map_err(|message| usage(&message))?;
     let error = match command().try_get_matches_from(&args) {
-        Ok(matches) => return flags(&matches).map(Parsed::Flags),
+        Ok(matches) => {
+            let flags = flags(&matches)?;
+            return match stray {
+                None => Ok(Parsed::Flags(flags)),
+                Some(word) => Err(usage(&unknown(&word.to_string_lossy(), ""))),
+            };
+        }
         Err(error) => error,
     };
     // The flag is the last one.

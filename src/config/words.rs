@@ -7,6 +7,32 @@ use super::setting::{Setting, Shape};
 use super::settings::{self, TABLE};
 use super::value::quoted;
 
+/// The first word that belongs to nothing, such as that of `app:app --reload true`: a positional argument with flags
+/// between it and those in front. The words can be written out.
+pub fn stray(args: &[OsString]) -> Option<OsString> {
+    // Whether there was a positional argument, and a flag behind it.
+    let (mut there, mut over) = (false, false);
+    let mut args = args.iter().peekable();
+    while let Some(arg) = args.next() {
+        let word = if arg == "--" { args.next() } else { Some(arg) };
+        let is_positional = arg == "--" || is_value(arg).unwrap_or(false);
+        match word {
+            Some(word) if is_positional && over => return Some(word.clone()),
+            _ if arg == "--" => return None,
+            _ if is_positional => there = true,
+            _ => {
+                over = there;
+                let takes_next =
+                    matches!(read(arg), Ok(Word::Flag(flag, None)) if takes_value(flag));
+                if takes_next {
+                    args.next_if(|next| is_value(next).unwrap_or(false));
+                }
+            }
+        }
+    }
+    None
+}
+
 /// Writes the words out; positional arguments come last, behind `--`. What follows a flag that ends the
 /// program, or one that lacks its value, is left out.
 ///

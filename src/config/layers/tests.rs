@@ -288,7 +288,7 @@ fn names_that_resemble_settings_are_told_of_when_checking() {
     let mut files = conf(&values);
     load_with("app:app -c c.py", &[], &mut files).unwrap();
     assert!(files.told.is_empty(), "{:?}", files.told);
-    load_with("app:app -c c.py --reload true --check-config", &[], &mut files).unwrap();
+    load_with("app:app true -c c.py --check-config", &[], &mut files).unwrap();
     let expected = [
         "Warning: 'worker' in the conf file is not a setting and has no effect; did you mean \
          'workers'?",

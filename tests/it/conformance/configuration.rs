@@ -212,6 +212,8 @@ fn words(kind: ServerKind) {
     refused(&["-w", "--bind", "x"], "argument -w/--workers: expected one argument");
     refused(&["-n", "-x"], "argument -n/--name: expected one argument");
     refused(&["-w", "x", "-v"], "argument -w/--workers: invalid int value: 'x'");
+    refused(&["app:app", "--reload", "true"], "unrecognized arguments: true");
+    refused(&["app:app", "-w", "2", "--", "x"], "unrecognized arguments: ");
     refused(&["-vx"], "argument -v/--version: ignored explicit argument 'x'");
     refused(&["-Dx"], "argument -D/--daemon: ignored explicit argument 'x'");
     refused(&["-DR=1"], "argument -R/--enable-stdio-inheritance: ignored explicit argument '=1'");
