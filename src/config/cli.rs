@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn options_and_positionals_interleave() {
         for args in [
-            &["-w", "4", "app:app", "-b", ":80", "extra", "--preload"][..],
+            &["-w", "4", "app:app", "extra", "-b", ":80", "--preload"][..],
             &["app:app", "extra", "-w4", "--bind=:80", "--preload"],
             &["--preload", "-w=4", "-b:80", "--", "app:app", "-w"],
         ] {
