@@ -13,8 +13,7 @@ use crate::config::settings::{TABLE, is_gunicorns};
 use crate::config::value::Value;
 use crate::python::values;
 
-/// Reads a command line with gunicorn's options. What argparse leaves over is an error if it looks like
-/// an option; other words are ignored.
+/// Reads a command line with gunicorn's options.
 const PROGRAM: &std::ffi::CStr = c"
 import argparse, contextlib, io
 
@@ -36,13 +35,10 @@ for name, flags, shape in options:
 def read(words):
     try:
         with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-            found, rest = parser.parse_known_args(words)
+            found = parser.parse_args(words)
     except SystemExit as exit:
         return 'exit' if exit.code == 0 else 'error'
-    if any(word[:1] == '-' and word[1:2] not in '01' and ' ' not in word for word in rest):
-        return 'error'
-    app = (found.args + rest)[:1]
-    return app, {name: value for name, value in vars(found).items() if value is not None and name != 'args'}
+    return found.args[:1], {name: value for name, value in vars(found).items() if value is not None and name != 'args'}
 ";
 
 static READER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
